@@ -8,7 +8,11 @@ import (
 // Get gives the bytes of the value at a path, without white space around it: a view into b. A step is a member's key
 // in an object, and an index from 0 in an array. No path at all is the whole value.
 func Get(b []byte, path ...string) ([]byte, bool) {
-	at, ok := find(b, trim(b), path)
+	root := span{space(b, 0), len(b)}
+	if len(path) == 0 {
+		root = trim(b) // elsewhere its end does not matter, and finding it is a walk of its own
+	}
+	at, ok := find(b, root, path)
 	return b[at.from:at.to:at.to], ok
 }
 
