@@ -1,0 +1,212 @@
+package config
+
+import (
+	"time"
+
+	"github.com/leatdev/leat/pipeline/event"
+)
+
+// Config is everything that the files of one command line say, checked.
+type Config struct {
+	Files     []string
+	Pipelines []*Pipeline // in the order of the files
+	// Stores by name. "main" is there always: SQLite in ${LEAT_DATA:-./data} unless a file says otherwise.
+	Stores    map[string]Plugin
+	Tables    map[string]*Table
+	Server    Server
+	Telemetry Telemetry
+}
+
+// Server is the daemon's listener.
+type Server struct {
+	Listen string `yaml:"listen,omitempty" default:"127.0.0.1:8087" doc:"address of the listener: health, metrics, API, sources that listen; off: none"`
+}
+
+// Telemetry is what the daemon says of itself.
+type Telemetry struct {
+	Logs LogSettings `yaml:"logs,omitempty" doc:"structured logs on stderr"`
+}
+
+// LogSettings choose form and amount of logs.
+type LogSettings struct {
+	Level  string `yaml:"level,omitempty" default:"info" enum:"debug,info,warn,error" doc:"least level that is written"`
+	Format string `yaml:"format,omitempty" default:"auto" enum:"auto,text,json" doc:"auto: text on a terminal, else json"`
+}
+
+// Pipeline is one pipeline, with its defaults filled in and its fragments put in.
+type Pipeline struct {
+	Name   string
+	Pos    Pos
+	Source Source
+	Steps  []Step
+	Retry  Retry         `yaml:"retry,omitempty" doc:"attempts of an event's own failures"`
+	Poison Poison        `yaml:"poison,omitempty" doc:"what happens to events that failed for good"`
+	Store  string        `yaml:"store,omitempty" default:"main" doc:"name of the store"`
+	Limits Limits        `yaml:"limits,omitempty" doc:"what may be in flight"`
+	Outbox bool          `yaml:"outbox,omitempty" doc:"record each event in $outbox.<pipeline> before anything is sent"`
+	Drain  time.Duration `yaml:"drain,omitempty" default:"25s" doc:"how long work in flight may take to finish at a stop"`
+}
+
+// Limits bound what a pipeline holds in memory.
+type Limits struct {
+	Events    int  `yaml:"events,omitempty" default:"10000" doc:"source events in flight"`
+	Bytes     Size `yaml:"bytes,omitempty" default:"16MiB" doc:"bytes of source events in flight"`
+	EventSize Size `yaml:"event_size,omitempty" default:"1MiB" doc:"largest body of one event; larger ones are poisoned"`
+}
+
+// Retry bounds the attempts of one event. The wait grows by Multiplier from Initial to Max, with jitter.
+type Retry struct {
+	Attempts   int           `yaml:"attempts,omitempty" default:"5" doc:"attempts in all, the first included"`
+	Initial    time.Duration `yaml:"initial,omitempty" default:"200ms" doc:"wait before the second attempt"`
+	Max        time.Duration `yaml:"max,omitempty" default:"30s" doc:"longest wait"`
+	Multiplier float64       `yaml:"multiplier,omitempty" default:"2" doc:"growth of the wait"`
+	Timeout    time.Duration `yaml:"timeout,omitempty" default:"30s" doc:"for one attempt of a step that waits for others"`
+	Outage     string        `yaml:"outage,omitempty" default:"wait" enum:"wait,poison" doc:"a sink that is down: wait for it, or poison after the attempts"`
+}
+
+// Poison says what happens to events that failed for good. They are always parked in the store.
+type Poison struct {
+	Copy *Plugin `yaml:"copy,omitempty" plugin:"sink" doc:"a sink that also gets each of them"`
+	Hold string  `yaml:"hold,omitempty" default:"stream" enum:"stream,none,pipeline" doc:"what waits behind a poisoned event in a relay"`
+}
+
+// Source is a source with its frame.
+type Source struct {
+	Plugin   Plugin
+	OrderBy  Expr         `yaml:"order_by,omitempty" doc:"events with the same value are handled one after another"`
+	Limits   SourceLimits `yaml:"limits,omitempty" doc:"what one batch may hold"`
+	Envelope string       `yaml:"envelope,omitempty" default:"auto" enum:"auto,eventbridge,cloudevents,sns,json" doc:"shape of the bodies"`
+	Event    EventMap     `yaml:"event,omitempty" doc:"expressions that make an event of a plain body (it is data)"`
+	Pos      Pos
+}
+
+// SourceLimits bound one batch.
+type SourceLimits struct {
+	Events int  `yaml:"events,omitempty" default:"1000" doc:"events in one batch"`
+	Bytes  Size `yaml:"bytes,omitempty" default:"1MiB" doc:"bytes in one batch"`
+}
+
+// EventMap makes an event of a plain body.
+type EventMap struct {
+	ID      Expr `yaml:"id,omitempty" doc:"the event's id"`
+	Type    Expr `yaml:"type,omitempty" doc:"the event's type"`
+	Source  Expr `yaml:"source,omitempty" doc:"the event's source"`
+	Subject Expr `yaml:"subject,omitempty" doc:"the event's subject"`
+	Time    Expr `yaml:"time,omitempty" want:"time" doc:"the event's time"`
+	Data    Expr `yaml:"data,omitempty" doc:"the payload; default: the whole body"`
+}
+
+// Step is a step with its frame; just one of the pointers is set.
+type Step struct {
+	Pos    Pos
+	Name   string     `yaml:"name,omitempty" doc:"the step's name: its identity in state, metrics and poison"`
+	When   Expr       `yaml:"when,omitempty" want:"bool" doc:"the step is for events for which this is true"`
+	Retry  *Retry     `yaml:"retry,omitempty" doc:"instead of the pipeline's"`
+	Limits StepLimits `yaml:"limits,omitempty" doc:"bounds of the step"`
+	Batch  StepBatch  `yaml:"batch,omitempty" doc:"how a relay gathers events for its target"`
+	From   string     `yaml:"from,omitempty" doc:"where a new relay starts: start, now, a position or a time"`
+	Was    string     `yaml:"was,omitempty" doc:"the relay's earlier name: it goes on from that one's place"`
+
+	Filter  *Expr    `yaml:"-"`
+	Match   *Pattern `yaml:"-"`
+	Map     *Map     `yaml:"-"`
+	Append  *Append  `yaml:"-"`
+	Project *Project `yaml:"-"`
+	Forward *Forward `yaml:"-"`
+	Handle  *Plugin  `yaml:"-"`
+}
+
+// StepLimits bound a step.
+type StepLimits struct {
+	Parallel int     `yaml:"parallel,omitempty" default:"1" doc:"calls at the same time"`
+	Rate     float64 `yaml:"rate,omitempty" doc:"events a second; 0: no bound"`
+}
+
+// StepBatch says how a relay gathers events.
+type StepBatch struct {
+	Events int           `yaml:"events,omitempty" default:"1000" doc:"events in one call"`
+	Bytes  Size          `yaml:"bytes,omitempty" default:"4MiB" doc:"bytes in one call"`
+	Wait   time.Duration `yaml:"wait,omitempty" doc:"how long a batch that is not full waits for more"`
+}
+
+// Map changes the event.
+type Map struct {
+	Set   Tree     `yaml:"set,omitempty" doc:"paths (data.x, subject, metadata.y, nested or dotted) and the expressions that give their values"`
+	Unset []string `yaml:"unset,omitempty" doc:"paths to take away"`
+}
+
+// EventFields are the fields by which append and forward write another event than the one in hand.
+type EventFields struct {
+	ID      Text `yaml:"id,omitempty" doc:"id of the event that is written"`
+	Type    Text `yaml:"type,omitempty" doc:"its type"`
+	Source  Text `yaml:"source,omitempty" doc:"its source"`
+	Subject Text `yaml:"subject,omitempty" doc:"its subject"`
+	Time    Text `yaml:"time,omitempty" doc:"its time, RFC 3339"`
+	Data    Tree `yaml:"data,omitempty" doc:"its payload: a nested map of expressions, or one expression"`
+}
+
+// Append writes the event to a stream.
+type Append struct {
+	Stream      Text       `yaml:"stream" doc:"the stream, type/id"`
+	Expect      Text       `yaml:"expect,omitempty" default:"any" doc:"any, no_stream, stream_exists or a revision"`
+	OnConflict  OnConflict `yaml:"on_conflict,omitempty" doc:"what happens when the stream is not where it was expected"`
+	EventFields `yaml:",inline"`
+}
+
+// OnConflict is one word for every conflict, or one for repeats and one for early events.
+type OnConflict struct {
+	Behind string `yaml:"behind,omitempty" default:"retry" enum:"retry,poison,drop" doc:"the stream is past the expected revision: a repeat"`
+	Ahead  string `yaml:"ahead,omitempty" default:"retry" enum:"retry,poison,drop" doc:"the stream is not yet there: an early event"`
+}
+
+// Project changes rows of a table.
+type Project struct {
+	Table  string            `yaml:"table" doc:"the table"`
+	Key    Exprs             `yaml:"key,omitempty" doc:"columns that identify the row, with their values"`
+	Where  Expr              `yaml:"where,omitempty" want:"bool" sees:"event,log,row" doc:"instead of key: every row for which this is true"`
+	Each   Expr              `yaml:"each,omitempty" sees:"event,log" doc:"an array: once for each item of it"`
+	ByType map[string]RowOps `yaml:"by_type,omitempty" doc:"changes by event type; other types change nothing"`
+	Inline bool              `yaml:"inline,omitempty" doc:"in the append's own transaction"`
+	RowOps `yaml:",inline"`
+	// Store is where the table lies; empty: the pipeline's store.
+}
+
+// RowOps are changes of a row.
+type RowOps struct {
+	Set    Exprs    `yaml:"set,omitempty" sees:"event,log,row,item" doc:"columns and their new values"`
+	Add    Exprs    `yaml:"add,omitempty" sees:"event,log,row,item" want:"number" doc:"columns and what is added, in exact decimals"`
+	Unset  []string `yaml:"unset,omitempty" doc:"columns that become null"`
+	Append Exprs    `yaml:"append,omitempty" sees:"event,log,row,item" doc:"array columns and what is put at their end"`
+	Delete Expr     `yaml:"delete,omitempty" sees:"event,log,row,item" want:"bool" doc:"true: the row goes"`
+}
+
+// Forward writes the event to a sink.
+type Forward struct {
+	Sink        Plugin
+	Envelope    string `yaml:"envelope,omitempty" default:"received" enum:"received,eventbridge,cloudevents,data" doc:"shape in which it leaves"`
+	EventFields `yaml:",inline"`
+}
+
+// Table is a table's definition.
+type Table struct {
+	Name    string
+	Pos     Pos
+	Columns []TableColumn
+	Indexes [][]string `yaml:"indexes,omitempty" doc:"columns of each index"`
+	Version int        `yaml:"version,omitempty" default:"1" doc:"raise it when the projection changes its meaning"`
+}
+
+// TableColumn is one column, in the file's order.
+type TableColumn struct {
+	Name string
+	Type string // text, integer, numeric, boolean, timestamp, json, any
+}
+
+// EnvelopeOf gives the source's envelope as the codec takes it.
+func (s *Source) EnvelopeOf() event.Envelope {
+	e, err := event.ParseEnvelope(s.Envelope)
+	if err != nil {
+		return event.Auto // the decoder has checked the enum
+	}
+	return e
+}

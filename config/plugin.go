@@ -1,0 +1,77 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"sort"
+	"sync"
+)
+
+// Kind is a kind of plugin.
+type Kind string
+
+// The kinds.
+const (
+	KindSource  Kind = "source"
+	KindSink    Kind = "sink"
+	KindHandler Kind = "handler"
+	KindStore   Kind = "store"
+)
+
+// Registration is what a plugin's package says of it at start.
+type Registration struct {
+	Kind Kind
+	Name string
+	// Config is the struct type that is the plugin's YAML.
+	Config reflect.Type
+	// Open is the plugin's constructor; its type is the business of the kind's package.
+	Open any
+}
+
+var registry = struct {
+	sync.RWMutex
+	m map[Kind]map[string]Registration
+}{m: map[Kind]map[string]Registration{}}
+
+// RegisterPlugin notes a plugin. It panics where the name is taken, as that is a mistake in the build. Plugins call
+// the Register of their kind (sources.Register, …), not this.
+func RegisterPlugin(r Registration) {
+	registry.Lock()
+	defer registry.Unlock()
+	if registry.m[r.Kind] == nil {
+		registry.m[r.Kind] = map[string]Registration{}
+	}
+	if _, taken := registry.m[r.Kind][r.Name]; taken {
+		panic(fmt.Sprintf("config: two plugins register as %s %s", r.Kind, r.Name))
+	}
+	registry.m[r.Kind][r.Name] = r
+}
+
+// LookupPlugin finds a plugin.
+func LookupPlugin(k Kind, name string) (Registration, bool) {
+	registry.RLock()
+	defer registry.RUnlock()
+	r, ok := registry.m[k][name]
+	return r, ok
+}
+
+// Plugins lists the plugins of a kind by name.
+func Plugins(k Kind) []Registration {
+	registry.RLock()
+	defer registry.RUnlock()
+	out := make([]Registration, 0, len(registry.m[k]))
+	for _, r := range registry.m[k] {
+		out = append(out, r)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// Plugin is a plugin key with its decoded struct.
+type Plugin struct {
+	Kind Kind
+	Name string
+	// Config is a value of the registered struct type.
+	Config any
+	Pos    Pos
+}

@@ -1,0 +1,98 @@
+// Package sources is the contract of sources, and their register.
+//
+// A source is a Watermill subscriber whose messages carry batches (event.Batch); a message of any other subscriber
+// counts as a batch of one. To add one: a package with a config struct and an open function that calls Register in
+// its init, a sourcetest.Run test, one blank import in cmd/leat, one example.
+package sources
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/leatdev/leat/config"
+)
+
+// Source gives events.
+//
+// Subscribe is called once, with an empty topic. The source sends batches and waits while nobody takes them; it closes
+// the channel when its input has ended, or when ctx is done and it pulls no more. It must not close it while a batch
+// that it sent is not settled only if it needs those outcomes itself; batches in flight are settled after ctx is done
+// too. Close is called last, after every batch is settled.
+//
+// A source acknowledges an event to its own origin only in Batch.OnSettle (or when a plain message is acked): Released
+// means give it back.
+type Source interface {
+	message.Subscriber
+}
+
+// Traits is what a pipeline must know of a source.
+type Traits struct {
+	// Ordered: the order of batches, and of events within them, is worth keeping; it is kept unless order_by says
+	// which events belong together.
+	Ordered bool
+	// Ends: the input may end, and the pipeline with it.
+	Ends bool
+}
+
+// Described is a source that has traits; others have none.
+type Described interface {
+	Traits() Traits
+}
+
+// TraitsOf gives a source's traits.
+func TraitsOf(s Source) Traits {
+	if d, ok := s.(Described); ok {
+		return d.Traits()
+	}
+	return Traits{}
+}
+
+// Env is what a source gets from the daemon.
+type Env struct {
+	Pipeline string
+	Log      *slog.Logger
+	Now      func() time.Time
+	// Cursor gives the place that was committed under key, "" where none is.
+	Cursor func(ctx context.Context, key string) (string, error)
+	// MaxEvents and MaxBytes bound one batch; MaxEventSize one body (a larger one is sent on cut to that size plus
+	// one byte, so that it is poisoned, not lost, and memory stays flat).
+	MaxEvents    int
+	MaxBytes     int
+	MaxEventSize int
+	// Mount puts a handler on the daemon's listener until the source is closed; an error where there is no listener
+	// or the pattern (http.ServeMux) is taken. It gives the function that takes it off again.
+	Mount func(pattern string, h http.Handler) (remove func(), err error)
+	// Shared gives a value that all plugins of the daemon share under a key, made by the first that asks.
+	Shared func(key string, make func() any) any
+	// MatchPattern and others that only some sources need come by their config.
+}
+
+type opener = func(ctx context.Context, cfg any, env Env) (Source, error)
+
+// Register notes a source under the name that the YAML uses. C is the struct that is its YAML. It panics where the
+// name is taken. Open must not connect nor start anything: that is Subscribe's.
+func Register[C any](name string, open func(ctx context.Context, c C, env Env) (Source, error)) {
+	config.RegisterPlugin(config.Registration{
+		Kind: config.KindSource, Name: name, Config: reflect.TypeFor[C](),
+		Open: opener(func(ctx context.Context, cfg any, env Env) (Source, error) { return open(ctx, cfg.(C), env) }),
+	})
+}
+
+// Open makes the source that a plugin key names.
+func Open(ctx context.Context, p config.Plugin, env Env) (Source, error) {
+	r, ok := config.LookupPlugin(config.KindSource, p.Name)
+	if !ok {
+		return nil, fmt.Errorf("sources: no source is called %q", p.Name)
+	}
+	s, err := r.Open.(opener)(ctx, p.Config, env)
+	if err != nil {
+		return nil, fmt.Errorf("%s: open: %w", p.Name, err)
+	}
+	return s, nil
+}
