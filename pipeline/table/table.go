@@ -56,7 +56,8 @@ func (d *Def) Index(column string) int {
 	return -1
 }
 
-// Value is one of: nil, bool, string, *apd.Decimal (Integer and Numeric), time.Time (UTC), json.RawMessage.
+// Value is one of: nil, bool, string, *apd.Decimal (Integer and Numeric), time.Time (UTC), json.RawMessage; in the form
+// that Canonical gives. Nobody changes a value that a row holds.
 type Value any
 
 // Row is a row's values in the order of Def.Columns. A key is a Row cut to the key's columns.
@@ -95,7 +96,7 @@ type Write struct {
 	Delete []Row
 	// Checkpoint is nil where no relay moves (a parked event sent again).
 	Checkpoint *Checkpoint
-	// Park is only used where the table lies in the store's own database (Info.WithStore).
+	// Park is only used where the table lies in the store's own database (Store.WithStore).
 	Park []poison.Entry
 	// Unpark removes the parked entries with these ids in the same transaction; an entry that is not there any more
 	// fails the write with ErrGone.
@@ -132,7 +133,8 @@ type Info struct {
 	Position   int64
 	Epoch      int64
 	Rows       int64 // -1: not counted
-	// Building is the version that is being built beside this one, 0 where none is.
+	// Building is the version that is being built beside this one, 0 where none is. Of a table that is itself being
+	// built it is the table's own version: it wants a Swap when it has caught up.
 	Building int
 	Updated  time.Time
 }
@@ -158,10 +160,12 @@ type Store interface {
 	// refused with ErrFenced when it had gone through; Position tells.
 	Apply(ctx context.Context, w *Write) error
 	// Take raises the epoch of the table's checkpoint to that of a new owner; a lower epoch than stored is ErrFenced.
+	// From then on no Apply under a lower one goes through.
 	Take(ctx context.Context, d *Def, relay string, epoch int64) (Info, error)
 	// Swap puts a table that was built beside in the place of the old one, which is dropped.
 	Swap(ctx context.Context, d *Def) error
-	// Tables lists what there is.
+	// Tables lists what there is in the order of the names: each table, behind it the one that is being built in its
+	// place.
 	Tables(ctx context.Context) ([]Info, error)
 	// Query gives the columns and the rows for people and programs; an unknown table or column is an error that
 	// names those that exist.
