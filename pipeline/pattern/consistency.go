@@ -1,0 +1,195 @@
+package pattern
+
+// framed records which leaves inside frames satisfy which conds, and answers whether conds can be satisfied together.
+//
+// The service's rule: the fields of a pattern are tried in the order of their paths; each takes a leaf that is consistent with
+// those taken before; a field that must be absent is so when no leaf of it is consistent with those taken before it. The event
+// matches when some sequence of choices comes to its end.
+type framed struct {
+	hitOf  []int32 // by cond: 1 + index in lists
+	leafOf []int32 // by field, for fields that may have to be absent
+	lists  [][]int32
+	used   int
+
+	terms  []term
+	chosen []int32
+}
+
+// term is a cond of the branch in question.
+type term struct {
+	field  int32
+	hits   []int32 // frames of the leaves that satisfy it, in the event's order
+	leaves []int32 // frames of all leaves of the field, -1 for one in no frame, where absent is set
+	free   bool    // a leaf in no frame satisfies it
+	absent bool    // its field may be absent
+}
+
+func (f *framed) reset(conds, fields int) {
+	if f.used == 0 && len(f.hitOf) >= conds && len(f.leafOf) >= fields {
+		return // all zero as it is
+	}
+	f.hitOf = zeroed32(f.hitOf, conds)
+	f.leafOf = zeroed32(f.leafOf, fields)
+	f.used = 0
+}
+
+func zeroed32(s []int32, n int) []int32 {
+	clear(s)
+	if cap(s) < n {
+		return make([]int32, n)
+	}
+	return s[:max(n, len(s))]
+}
+
+// any reports whether anything was recorded.
+func (f *framed) any() bool { return f.used > 0 }
+
+func (f *framed) add(of []int32, i, frame int32) {
+	if of[i] == 0 {
+		if f.used == len(f.lists) {
+			f.lists = append(f.lists, nil)
+		}
+		f.lists[f.used] = f.lists[f.used][:0]
+		f.used++
+		of[i] = int32(f.used)
+	}
+	l := &f.lists[of[i]-1]
+	if n := len(*l); n > 0 && (*l)[n-1] == frame {
+		return
+	}
+	*l = append(*l, frame)
+}
+
+func (f *framed) list(of []int32, i int32) []int32 {
+	if of[i] == 0 {
+		return nil
+	}
+	return f.lists[of[i]-1]
+}
+
+func (f *framed) addHit(cond, frame int32)   { f.add(f.hitOf, cond, frame) }
+func (f *framed) addLeaf(field, frame int32) { f.add(f.leafOf, field, frame) }
+func (f *framed) hits(cond int32) []int32    { return f.list(f.hitOf, cond) }
+func (f *framed) leaves(field int32) []int32 { return f.list(f.leafOf, field) }
+
+// levels is a set of terms, by their place in the order; a place from 255 on stands for all those beyond.
+type levels [4]uint64
+
+func (l *levels) add(i int) {
+	i = min(i, 255)
+	l[i/64] |= 1 << (i % 64)
+}
+
+func (l *levels) has(i int) bool {
+	i = min(i, 255)
+	return l[i/64]>>(i%64)&1 != 0
+}
+
+func (l *levels) join(o levels) {
+	for i := range l {
+		l[i] |= o[i]
+	}
+}
+
+// search looks for a consistent choice for f.terms.
+func (f *framed) search(frames []frame) bool {
+	f.chosen = f.chosen[:0]
+	ok, _ := f.from(0, frames)
+	return ok
+}
+
+// from tries the terms from k on. Where it fails it also returns the earlier terms whose choice is to blame, so that a choice
+// that made no difference is not tried another way (conflict-directed backjumping, Prosser 1993).
+func (f *framed) from(k int, frames []frame) (bool, levels) {
+	var blame levels
+	if k == len(f.terms) {
+		return true, blame
+	}
+	t := &f.terms[k]
+	try := func(choice int32) (done, ok bool) {
+		f.chosen = append(f.chosen[:k], choice)
+		ok, why := f.from(k+1, frames)
+		if !ok && !why.has(k) {
+			blame = why // whatever is chosen here, it fails
+			return true, false
+		}
+		blame.join(why)
+		return ok, ok
+	}
+	if t.free {
+		if done, ok := try(-1); done {
+			return ok, blame
+		}
+	}
+	for i := 0; i < len(t.hits); {
+		at, level := f.conflict(t.hits[i], k, frames)
+		if level >= 0 {
+			blame.add(level)
+			i = leap(t.hits, i, at, f.chosen[level], frames)
+			continue
+		}
+		if done, ok := try(t.hits[i]); done {
+			return ok, blame
+		}
+		i++
+	}
+	if !t.absent {
+		return false, blame
+	}
+	for i := 0; i < len(t.leaves); {
+		leaf := t.leaves[i]
+		if leaf < 0 {
+			for j := range k { // whether it is there does not depend on the choice, but keep to the safe side
+				blame.add(j)
+			}
+			return false, blame
+		}
+		at, level := f.conflict(leaf, k, frames)
+		if level < 0 {
+			// Another choice before could lie in another frame than this leaf.
+			for j := range k {
+				blame.add(j)
+			}
+			return false, blame
+		}
+		i = leap(t.leaves, i, at, f.chosen[level], frames)
+	}
+	_, ok := try(-1)
+	return ok, blame
+}
+
+// conflict returns the first of the k chosen frames that x is not consistent with, and the frame around x that differs from its own;
+// the level is -1 where there is none.
+func (f *framed) conflict(x int32, k int, frames []frame) (at int32, level int) {
+	for i, y := range f.chosen[:k] {
+		if y < 0 || y == x {
+			continue
+		}
+		if at := diverge(x, y, frames); at >= 0 {
+			return at, i
+		}
+	}
+	return -1, -1
+}
+
+// diverge returns x, or the frame around x, that lies in the same array as y, or a frame around y, but is another element; -1 where
+// there is none.
+func diverge(x, y int32, frames []frame) int32 {
+	for frames[x].depth > frames[y].depth {
+		x = frames[x].parent
+	}
+	for frames[y].depth > frames[x].depth {
+		y = frames[y].parent
+	}
+	found := int32(-1)
+	for x != y {
+		if frames[x].array == frames[y].array {
+			found = x
+		}
+		x, y = frames[x].parent, frames[y].parent
+		if x < 0 || y < 0 {
+			break
+		}
+	}
+	return found
+}

@@ -1,0 +1,76 @@
+package pattern
+
+import "bytes"
+
+// node is a step of the paths that patterns name. The paths are split at every dot, and so are the keys of events, so that
+// {"a.b": 1} and {"a": {"b": 1}} are the same place.
+type node struct {
+	names []string // of kids, while they are few
+	kids  []*node
+	index map[string]*node // instead, once they are many
+	field int32            // number of the field that ends here, -1 for none
+}
+
+const manyKids = 8
+
+func newNode() *node { return &node{field: -1} }
+
+func (n *node) leaf() bool { return len(n.kids) == 0 && len(n.index) == 0 }
+
+// child returns the node behind a key without dots, nil where no path goes there.
+func (n *node) child(key []byte) *node {
+	if n.index != nil {
+		return n.index[string(key)]
+	}
+	for i, name := range n.names {
+		if string(key) == name {
+			return n.kids[i]
+		}
+	}
+	return nil
+}
+
+// descend returns the node behind any key.
+func (n *node) descend(key []byte) *node {
+	if c := n.child(key); c != nil {
+		return c
+	}
+	for {
+		dot := bytes.IndexByte(key, '.')
+		if dot < 0 {
+			return n.child(key)
+		}
+		if n = n.child(key[:dot]); n == nil {
+			return nil
+		}
+		key = key[dot+1:]
+	}
+}
+
+// insert returns the node at the end of path, made where it was missing.
+func (n *node) insert(path []string) *node {
+	for _, name := range path {
+		c := n.child([]byte(name))
+		if c == nil {
+			c = newNode()
+			n.add(name, c)
+		}
+		n = c
+	}
+	return n
+}
+
+func (n *node) add(name string, c *node) {
+	if n.index == nil && len(n.kids) < manyKids {
+		n.names, n.kids = append(n.names, name), append(n.kids, c)
+		return
+	}
+	if n.index == nil {
+		n.index = make(map[string]*node, 2*manyKids)
+		for i, old := range n.names {
+			n.index[old] = n.kids[i]
+		}
+		n.names, n.kids = nil, nil
+	}
+	n.index[name] = c
+}

@@ -1,0 +1,378 @@
+package pattern
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+)
+
+// maxDepth is how deeply the arrays and objects of an event may nest inside the fields that patterns name. EventBridge takes 1,000.
+const maxDepth = 1000
+
+// sink is told of the leaves at the fields that patterns name, in the event's order. It answers true when it has learnt enough.
+type sink interface {
+	leaf(field int32, s *scan) (enough bool)
+}
+
+// scan walks the raw JSON of an event along a tree of nodes and skips what no path leads to.
+//
+// An element of an array that is an object or an array itself is a frame. A leaf lies in the frames around it; two leaves are
+// consistent unless they lie in different frames of one array.
+type scan struct {
+	b     []byte
+	at    int
+	to    sink
+	value leaf // the present leaf
+	text  []byte
+
+	stack  []enclosing // frames around the present place
+	frames []frame     // those that were asked for, in the event's order
+	arrays int32
+}
+
+// enclosing is a frame that is open; id is its index in frames, -1 until it is asked for.
+type enclosing struct{ array, index, id int32 }
+
+type frame struct{ parent, array, index, depth int32 }
+
+func (s *scan) reset(to sink) {
+	s.to, s.arrays = to, 0
+	s.stack, s.frames = s.stack[:0], s.frames[:0]
+}
+
+// frame returns the frame of the present leaf, -1 where it lies in none.
+func (s *scan) frame() int32 {
+	n := len(s.stack)
+	if n == 0 {
+		return -1
+	}
+	if id := s.stack[n-1].id; id >= 0 {
+		return id
+	}
+	parent := int32(-1)
+	for i := range s.stack {
+		e := &s.stack[i]
+		if e.id < 0 {
+			e.id = int32(len(s.frames))
+			s.frames = append(s.frames, frame{parent, e.array, e.index, int32(i)})
+		}
+		parent = e.id
+	}
+	return parent
+}
+
+// root walks an event, or another JSON object whose members are the event's.
+func (s *scan) root(event []byte, n *node) (enough bool, err error) {
+	s.b, s.at = event, 0
+	if s.space() != '{' {
+		return false, s.fault()
+	}
+	s.at++
+	return s.object(n, 1)
+}
+
+func (s *scan) fault() error { return fmt.Errorf("%w (at byte %d)", ErrEvent, s.at) }
+
+// space skips white space and returns the byte there, 0 at the end.
+func (s *scan) space() byte {
+	for ; s.at < len(s.b); s.at++ {
+		if c := s.b[s.at]; c > ' ' {
+			return c
+		} else if c != ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return 1 // no byte that JSON has here
+		}
+	}
+	return 0
+}
+
+// object walks the members of an object from behind its brace.
+func (s *scan) object(n *node, depth int) (enough bool, err error) {
+	if depth > maxDepth {
+		return false, s.fault()
+	}
+	for c := s.space(); c != '}'; {
+		if c != '"' {
+			return false, s.fault()
+		}
+		child, ok := s.key(n)
+		if !ok || s.space() != ':' {
+			return false, s.fault()
+		}
+		s.at++
+		if child == nil {
+			if !s.skip() {
+				return false, s.fault()
+			}
+		} else if enough, err = s.member(child, depth); enough || err != nil {
+			return enough, err
+		}
+		if c = s.space(); c == ',' {
+			s.at++
+			if c = s.space(); c != '"' {
+				return false, s.fault()
+			}
+		} else if c != '}' {
+			return false, s.fault()
+		}
+	}
+	s.at++
+	return false, nil
+}
+
+// key reads a member's name and returns the node behind it.
+func (s *scan) key(n *node) (*node, bool) {
+	body := s.b[s.at+1:]
+	end := bytes.IndexByte(body, '"')
+	if end < 0 {
+		return nil, false
+	}
+	key := body[:end]
+	if bytes.IndexByte(key, '\\') >= 0 {
+		var ok bool
+		if key, ok = s.str(); !ok {
+			return nil, false
+		}
+		return n.descend(key), true
+	}
+	s.at += end + 2
+	return n.descend(key), true
+}
+
+// member walks a value that a path leads to.
+func (s *scan) member(n *node, depth int) (enough bool, err error) {
+	switch c := s.space(); c {
+	case '{':
+		if n.leaf() {
+			return false, s.skipped()
+		}
+		s.at++
+		return s.object(n, depth+1)
+	case '[':
+		s.at++
+		return s.array(n, depth+1)
+	default:
+		if n.field < 0 {
+			return false, s.skipped()
+		}
+		if !s.scalar(c) {
+			return false, s.fault()
+		}
+		return s.to.leaf(n.field, s), nil
+	}
+}
+
+func (s *scan) skipped() error {
+	if !s.skip() {
+		return s.fault()
+	}
+	return nil
+}
+
+// array walks the elements of an array from behind its bracket.
+func (s *scan) array(n *node, depth int) (enough bool, err error) {
+	if depth > maxDepth {
+		return false, s.fault()
+	}
+	id := s.arrays
+	s.arrays++
+	for i, c := int32(0), s.space(); c != ']'; i++ {
+		if c == '{' || c == '[' {
+			s.stack = append(s.stack, enclosing{id, i, -1})
+			enough, err = s.member(n, depth)
+			s.stack = s.stack[:len(s.stack)-1]
+		} else {
+			enough, err = s.member(n, depth)
+		}
+		if enough || err != nil {
+			return enough, err
+		}
+		if c = s.space(); c == ',' {
+			s.at++
+			if c = s.space(); c == ']' {
+				return false, s.fault()
+			}
+		} else if c != ']' {
+			return false, s.fault()
+		}
+	}
+	s.at++
+	return false, nil
+}
+
+// scalar reads the scalar that begins with c into s.value.
+func (s *scan) scalar(c byte) bool {
+	switch c {
+	case '"':
+		text, ok := s.str()
+		s.value.set(leafString, text)
+		return ok
+	case 't':
+		return s.word("true", leafTrue)
+	case 'f':
+		return s.word("false", leafFalse)
+	case 'n':
+		return s.word("null", leafNull)
+	}
+	from := s.at
+	for s.at < len(s.b) && numeral[s.b[s.at]] {
+		s.at++
+	}
+	s.value.set(leafNumber, s.b[from:s.at])
+	return s.at > from && (c == '-' || c >= '0' && c <= '9')
+}
+
+var numeral = func() (t [256]bool) {
+	for _, c := range "0123456789+-.eE" {
+		t[c] = true
+	}
+	return t
+}()
+
+func (s *scan) word(w string, k leafKind) bool {
+	if len(s.b)-s.at < len(w) || string(s.b[s.at:s.at+len(w)]) != w {
+		return false
+	}
+	s.at += len(w)
+	s.value.set(k, nil)
+	return true
+}
+
+// str reads the string at s.at and returns its decoded text: a part of the event, or of s.text where it has escapes.
+func (s *scan) str() ([]byte, bool) {
+	from := s.at + 1
+	end := quote(s.b, from)
+	if end < 0 {
+		return nil, false
+	}
+	if s.b[end] == '"' {
+		s.at = end + 1
+		return s.b[from:end], true
+	}
+	s.text = s.text[:0]
+	for s.b[end] == '\\' {
+		s.text = append(s.text, s.b[from:end]...)
+		var n int
+		if s.text, n = appendEscape(s.text, s.b[end:]); n == 0 {
+			return nil, false
+		}
+		from = end + n
+		if end = quote(s.b, from); end < 0 {
+			return nil, false
+		}
+	}
+	s.text = append(s.text, s.b[from:end]...)
+	s.at = end + 1
+	return s.text, true
+}
+
+const (
+	ones  = 0x0101010101010101
+	tops  = 0x8080808080808080
+	quot  = '"' * ones
+	slash = '\\' * ones
+)
+
+// quote returns the place of the first quote or backslash from at on, -1 where there is none. It looks at eight bytes at a time
+// (Mycroft's test for a zero byte, of which only the lowest hit is certain).
+func quote(b []byte, at int) int {
+	for ; at+8 <= len(b); at += 8 {
+		w := binary.LittleEndian.Uint64(b[at:])
+		q, s := w^quot, w^slash
+		if m := ((q-ones)&^q | (s-ones)&^s) & tops; m != 0 {
+			return at + bits.TrailingZeros64(m)/8
+		}
+	}
+	for ; at < len(b); at++ {
+		if b[at] == '"' || b[at] == '\\' {
+			return at
+		}
+	}
+	return -1
+}
+
+// skip passes over one value. Inside it, only strings and the balance of brackets are looked at.
+func (s *scan) skip() bool {
+	switch c := s.space(); c {
+	case '"':
+		s.at = skipString(s.b, s.at+1)
+		return s.at >= 0 || s.lost()
+	case '{', '[':
+		s.at = skipContainer(s.b, s.at+1)
+		return s.at >= 0 || s.lost()
+	case 't', 'f', 'n', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return s.scalar(c)
+	}
+	return false
+}
+
+func (s *scan) lost() bool {
+	s.at = len(s.b)
+	return false
+}
+
+// skipString returns the place behind the string whose text begins at at, -1 where it does not end.
+func skipString(b []byte, at int) int {
+	for {
+		end := quote(b, at)
+		if end < 0 {
+			return -1
+		}
+		if b[end] == '"' {
+			return end + 1
+		}
+		at = end + 2
+	}
+}
+
+// skipContainer returns the place behind the object or array whose content begins at at, -1 where it does not end.
+func skipContainer(b []byte, at int) int {
+	const (
+		blank   = ' ' * ones
+		opening = '{' * ones // [ and { differ in one bit, which blank sets, as do ] and }
+		closing = '}' * ones
+	)
+	depth := 1
+	for at+8 <= len(b) {
+		w := binary.LittleEndian.Uint64(b[at:])
+		q := w ^ quot
+		o, c := (w|blank)^opening, (w|blank)^closing
+		m := ((q-ones)&^q | (o-ones)&^o | (c-ones)&^c) & tops
+		if m == 0 {
+			at += 8
+			continue
+		}
+		at += bits.TrailingZeros64(m) / 8
+		switch b[at] | ' ' {
+		case '{':
+			depth++
+			at++
+		case '}':
+			at++
+			if depth--; depth == 0 {
+				return at
+			}
+		default:
+			if at = skipString(b, at+1); at < 0 {
+				return -1
+			}
+		}
+	}
+	for at < len(b) {
+		switch b[at] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return at + 1
+			}
+		case '"':
+			if at = skipString(b, at+1); at < 0 {
+				return -1
+			}
+			continue
+		}
+		at++
+	}
+	return -1
+}
