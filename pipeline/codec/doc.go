@@ -6,5 +6,5 @@
 // envelope says beyond the names that every event has.
 //
 // Where a key stands twice in an object, the last one counts. All functions are safe for concurrent use on different
-// events. The package imports event and rawjson.
+// events. The package imports event, pattern and rawjson.
 package codec
