@@ -10,6 +10,8 @@ type framed struct {
 	leafOf []int32 // by field, for fields that may have to be absent
 	lists  [][]int32
 	used   int
+	conds  []int32 // with a list, to be cleared
+	fields []int32
 
 	terms  []term
 	chosen []int32
@@ -25,35 +27,31 @@ type term struct {
 }
 
 func (f *framed) reset(conds, fields int) {
-	if f.used == 0 && len(f.hitOf) >= conds && len(f.leafOf) >= fields {
-		return // all zero as it is
+	for _, id := range f.conds {
+		f.hitOf[id] = 0
 	}
-	f.hitOf = zeroed32(f.hitOf, conds)
-	f.leafOf = zeroed32(f.leafOf, fields)
-	f.used = 0
-}
-
-func zeroed32(s []int32, n int) []int32 {
-	clear(s)
-	if cap(s) < n {
-		return make([]int32, n)
+	for _, id := range f.fields {
+		f.leafOf[id] = 0
 	}
-	return s[:max(n, len(s))]
+	f.conds, f.fields, f.used = f.conds[:0], f.fields[:0], 0
+	f.hitOf = grown(f.hitOf, conds)
+	f.leafOf = grown(f.leafOf, fields)
 }
 
 // any reports whether anything was recorded.
 func (f *framed) any() bool { return f.used > 0 }
 
-func (f *framed) add(of []int32, i, frame int32) {
-	if of[i] == 0 {
+func (f *framed) add(of, dirty *[]int32, i, frame int32) {
+	if (*of)[i] == 0 {
 		if f.used == len(f.lists) {
 			f.lists = append(f.lists, nil)
 		}
 		f.lists[f.used] = f.lists[f.used][:0]
 		f.used++
-		of[i] = int32(f.used)
+		(*of)[i] = int32(f.used)
+		*dirty = append(*dirty, i)
 	}
-	l := &f.lists[of[i]-1]
+	l := &f.lists[(*of)[i]-1]
 	if n := len(*l); n > 0 && (*l)[n-1] == frame {
 		return
 	}
@@ -67,8 +65,8 @@ func (f *framed) list(of []int32, i int32) []int32 {
 	return f.lists[of[i]-1]
 }
 
-func (f *framed) addHit(cond, frame int32)   { f.add(f.hitOf, cond, frame) }
-func (f *framed) addLeaf(field, frame int32) { f.add(f.leafOf, field, frame) }
+func (f *framed) addHit(cond, frame int32)   { f.add(&f.hitOf, &f.conds, cond, frame) }
+func (f *framed) addLeaf(field, frame int32) { f.add(&f.leafOf, &f.fields, field, frame) }
 func (f *framed) hits(cond int32) []int32    { return f.list(f.hitOf, cond) }
 func (f *framed) leaves(field int32) []int32 { return f.list(f.leafOf, field) }
 

@@ -1,6 +1,9 @@
 package pattern
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // node is a step of the paths that patterns name. The paths are split at every dot, and so are the keys of events, so that
 // {"a.b": 1} and {"a": {"b": 1}} are the same place.
@@ -73,4 +76,26 @@ func (n *node) add(name string, c *node) {
 		n.names, n.kids = nil, nil
 	}
 	n.index[name] = c
+}
+
+// remove clears the field at the end of path and takes out the nodes that then lead nowhere.
+func (n *node) remove(path []string) {
+	if len(path) == 0 {
+		n.field = -1
+		return
+	}
+	c := n.child([]byte(path[0]))
+	if c == nil {
+		return
+	}
+	c.remove(path[1:])
+	if c.field >= 0 || !c.leaf() {
+		return
+	}
+	if n.index != nil {
+		delete(n.index, path[0])
+		return
+	}
+	i := slices.Index(n.names, path[0])
+	n.names, n.kids = slices.Delete(n.names, i, i+1), slices.Delete(n.kids, i, i+1)
 }

@@ -60,7 +60,7 @@ func (g *glob) match(s []byte) bool {
 	}
 	s = s[:len(s)-len(last)]
 	for _, part := range g.parts[1 : len(g.parts)-1] {
-		at := index(s, part)
+		at := indexOf(s, part)
 		if at < 0 {
 			return false
 		}
@@ -69,7 +69,7 @@ func (g *glob) match(s []byte) bool {
 	return true
 }
 
-func index(s []byte, part string) int {
+func indexOf(s []byte, part string) int {
 	if len(part) == 0 {
 		return 0
 	}
