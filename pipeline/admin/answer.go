@@ -1,0 +1,175 @@
+package admin
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/table"
+	"github.com/leatdev/leat/pipeline/telemetry"
+)
+
+// Problem is the body of an answer that is no success, under the key "error".
+type Problem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Message }
+
+// Unwrap gives the error of the store's contract that the code stands for, so that errors.Is works across the API.
+func (p *Problem) Unwrap() error { return sentinels[p.Code] }
+
+var sentinels = map[string]error{
+	"not_found":   poison.ErrNotFound,
+	"id_reused":   eventstore.ErrIDReused,
+	"idempotency": eventstore.ErrIdempotency,
+	"too_large":   eventstore.ErrTooLarge,
+	"unavailable": eventstore.ErrUnavailable,
+	"corrupt":     eventstore.ErrCorrupt,
+	"read_only":   eventstore.ErrReadOnly,
+	"gone":        eventstore.ErrGone,
+}
+
+var statuses = map[string]int{
+	"not_found": http.StatusNotFound, "id_reused": http.StatusConflict, "idempotency": http.StatusConflict,
+	"too_large": http.StatusRequestEntityTooLarge, "unavailable": http.StatusServiceUnavailable,
+	"read_only": http.StatusConflict, "gone": http.StatusConflict,
+}
+
+func problemOf(err error) (int, *Problem) {
+	p := &Problem{Code: "internal", Message: telemetry.Redact(err.Error())}
+	var (
+		conflict *eventstore.ConflictError
+		unknown  *table.UnknownError
+		bad      *badRequest
+	)
+	switch {
+	case errors.As(err, &bad):
+		p.Code = "bad_request"
+		return http.StatusBadRequest, p
+	case errors.As(err, &conflict):
+		p.Code = "conflict"
+		return http.StatusConflict, p
+	case errors.As(err, &unknown):
+		p.Code = "unknown"
+		return http.StatusNotFound, p
+	}
+	for code, sentinel := range sentinels {
+		if errors.Is(err, sentinel) {
+			p.Code = code
+			break
+		}
+	}
+	if status, ok := statuses[p.Code]; ok {
+		return status, p
+	}
+	return http.StatusInternalServerError, p
+}
+
+type badRequest struct{ err error }
+
+func (b *badRequest) Error() string { return b.err.Error() }
+func (b *badRequest) Unwrap() error { return b.err }
+
+func fail(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]Problem{"error": {Code: code, Message: message}})
+}
+
+func unavailable(w http.ResponseWriter, words string) {
+	w.Header().Set("Retry-After", "1")
+	fail(w, http.StatusServiceUnavailable, "starting", words)
+}
+
+func answer(w http.ResponseWriter, v any) {
+	line, err := Line(v)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, "internal", telemetry.Redact(err.Error()))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(line)
+}
+
+// errorTrailer carries what went wrong after the first lines were sent: as JSON, and absent where all went well.
+const errorTrailer = "Leat-Error"
+
+// lines writes NDJSON. Nothing is sent before the first line or done, so that an early error has its own status.
+type lines struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	buf     *bufio.Writer
+	started bool
+}
+
+func newLines(w http.ResponseWriter) *lines {
+	l := &lines{w: w, control: http.NewResponseController(w)}
+	l.buf = bufio.NewWriterSize(stalling{l}, 64<<10)
+	return l
+}
+
+// stalling gives each piece its own deadline: a reader may take hours over a long log, but not stop reading.
+type stalling struct{ l *lines }
+
+func (s stalling) Write(p []byte) (int, error) {
+	_ = s.l.control.SetWriteDeadline(time.Now().Add(writeStall)) // a test's recorder has none
+	return s.l.w.Write(p)
+}
+
+func (l *lines) write(line []byte) error {
+	l.start()
+	_, err := l.buf.Write(line)
+	return err
+}
+
+func (l *lines) encode(v any) error {
+	line, err := Line(v)
+	if err != nil {
+		return err
+	}
+	return l.write(line)
+}
+
+// flush sends what is buffered, for answers whose lines are far apart.
+func (l *lines) flush() {
+	_ = l.buf.Flush()
+	_ = l.control.Flush()
+}
+
+func (l *lines) start() {
+	if l.started {
+		return
+	}
+	l.started = true
+	h := l.w.Header()
+	h.Set("Content-Type", "application/x-ndjson")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Trailer", errorTrailer)
+}
+
+// done ends the answer; err is what ended it early.
+func (l *lines) done(err error) {
+	if err != nil {
+		status, p := problemOf(err)
+		if !l.started {
+			fail(l.w, status, p.Code, p.Message)
+			return
+		}
+		_ = l.buf.Flush()
+		if b, e := json.Marshal(p); e == nil {
+			l.w.Header().Set(errorTrailer, string(b))
+		}
+		return
+	}
+	l.start()
+	_ = l.buf.Flush()
+}

@@ -1,0 +1,449 @@
+package admin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/apd/v3"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/table"
+)
+
+// ErrUnreachable is wrapped where no daemon answers.
+var ErrUnreachable = errors.New("admin: no daemon answers")
+
+// Client speaks to a daemon's API. It is safe for concurrent use.
+type Client struct {
+	base  string
+	store string
+	http  *http.Client
+}
+
+// Connect makes a client for a daemon at an address (host:port or an http URL) and one of its stores. It does not
+// connect yet.
+func Connect(server, store string) (*Client, error) {
+	if !strings.Contains(server, "://") {
+		server = "http://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("admin: a server is host:port or http://host:port, not %q", server)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil // a daemon on this machine is never behind one
+	return &Client{base: strings.TrimSuffix(u.String(), "/"), store: store, http: &http.Client{Transport: transport}}, nil
+}
+
+// Close lets go of idle connections.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// Get asks for any path of the listener and gives status and body, at most 1 MiB of it.
+func (c *Client) Get(ctx context.Context, path string) (int, []byte, error) {
+	res, err := c.send(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	return res.StatusCode, b, err
+}
+
+func (c *Client) send(ctx context.Context, method, path string, q url.Values, body []byte) (*http.Response, error) {
+	u := c.base + path
+	if len(q) > 0 {
+		u += "?" + q.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, op)
+		}
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	return res, nil
+}
+
+func (c *Client) path(rest string) string {
+	return "/api/v1/stores/" + url.PathEscape(c.store) + "/" + rest
+}
+
+// call makes one request that answers with one JSON value.
+func (c *Client) call(ctx context.Context, method, path string, q url.Values, in, out any) error {
+	var body []byte
+	switch in := in.(type) {
+	case nil:
+	case []byte:
+		body = in
+	default:
+		var err error
+		if body, err = Line(in); err != nil {
+			return err
+		}
+	}
+	res, err := c.send(ctx, method, path, q, body)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := refused(res); err != nil {
+		return err
+	}
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+		return fmt.Errorf("admin: the daemon's answer: %w", err)
+	}
+	return nil
+}
+
+func refused(res *http.Response) error {
+	if res.StatusCode < 300 {
+		return nil
+	}
+	b, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	var p struct {
+		Error *Problem `json:"error"`
+	}
+	if json.Unmarshal(b, &p) == nil && p.Error != nil {
+		return p.Error
+	}
+	return fmt.Errorf("admin: the daemon answers %s: %s", res.Status, bytes.TrimSpace(b))
+}
+
+// list makes one request that answers with lines, and calls each with every one of them.
+func (c *Client) list(ctx context.Context, path string, q url.Values, each func(line []byte) (more bool, err error)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // a reader that stops early ends the request
+	res, err := c.send(ctx, http.MethodGet, path, q, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := refused(res); err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(res.Body, 64<<10)
+	for {
+		line, err := in.ReadBytes('\n')
+		if len(bytes.TrimSpace(line)) > 0 {
+			if more, err := each(line); err != nil || !more {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("admin: the daemon's answer broke off: %w", err)
+		}
+	}
+	if t := res.Trailer.Get(errorTrailer); t != "" {
+		p := &Problem{}
+		if json.Unmarshal([]byte(t), p) != nil {
+			p = &Problem{Code: "internal", Message: t}
+		}
+		return p
+	}
+	return nil
+}
+
+// each turns list into an iterator.
+func each[T any](ctx context.Context, c *Client, path string, q url.Values, back func(line []byte) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		err := c.list(ctx, path, q, func(line []byte) (bool, error) {
+			v, err := back(line)
+			if err != nil {
+				return false, fmt.Errorf("admin: the daemon's answer: %w", err)
+			}
+			return yield(v, nil), nil
+		})
+		if err != nil {
+			var zero T
+			yield(zero, err)
+		}
+	}
+}
+
+// Status gives the daemon's status as it answers it.
+func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
+	var out json.RawMessage
+	err := c.call(ctx, http.MethodGet, "/api/v1/status", nil, nil, &out)
+	return out, err
+}
+
+// Head gives the log's end.
+func (c *Client) Head(ctx context.Context) (eventstore.Head, error) {
+	var h Head
+	err := c.call(ctx, http.MethodGet, c.path("head"), nil, nil, &h)
+	return eventstore.Head{LogID: h.LogID, Position: h.Position, Committed: h.Committed}, err
+}
+
+// Streams lists streams.
+func (c *Client) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.Seq2[eventstore.StreamInfo, error] {
+	q := url.Values{}
+	put(q, "type", o.Type)
+	put(q, "prefix", o.Prefix)
+	if !o.After.IsZero() {
+		put(q, "after", o.After.String())
+	}
+	putNumber(q, "max", o.Max)
+	return each(ctx, c, c.path("streams"), q, func(line []byte) (eventstore.StreamInfo, error) {
+		var w Stream
+		if err := json.Unmarshal(line, &w); err != nil {
+			return eventstore.StreamInfo{}, err
+		}
+		s, err := event.ParseStream(w.Stream)
+		return eventstore.StreamInfo{Stream: s, Revision: w.Revision, Created: w.Created, Updated: w.Updated}, err
+	})
+}
+
+// ReadStream reads a stream.
+func (c *Client) ReadStream(ctx context.Context, s event.Stream, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error] {
+	q := reading(o)
+	q.Set("stream", s.String())
+	return each(ctx, c, c.path("events"), q, recorded)
+}
+
+// ReadAll reads the log.
+func (c *Client) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error] {
+	return each(ctx, c, c.path("events"), reading(o), recorded)
+}
+
+func reading(o eventstore.ReadOptions) url.Values {
+	q := url.Values{"type": o.Filter.Types, "stream_type": o.Filter.StreamTypes, "origin": o.Filter.Origins}
+	putNumber(q, "from", o.From)
+	putNumber(q, "to", o.To)
+	putNumber(q, "max", o.Max)
+	if o.Backwards {
+		q.Set("backwards", "true")
+	}
+	putTime(q, "since", o.SinceTime)
+	return q
+}
+
+func recorded(line []byte) (*event.Recorded, error) {
+	var w Event
+	if err := json.Unmarshal(line, &w); err != nil {
+		return nil, err
+	}
+	return w.Back()
+}
+
+// Append writes events to one stream.
+func (c *Client) Append(ctx context.Context, s event.Stream, a Append) (Appended, error) {
+	var out Appended
+	err := c.call(ctx, http.MethodPost, c.path("events"), url.Values{"stream": {s.String()}}, a, &out)
+	return out, err
+}
+
+// Verify has the store verified; report is called with each fault.
+func (c *Client) Verify(ctx context.Context, report func(eventstore.Fault)) (eventstore.Verified, error) {
+	var out eventstore.Verified
+	ended := false
+	err := c.list(ctx, c.path("verify"), nil, func(line []byte) (bool, error) {
+		var w VerifyLine
+		if err := json.Unmarshal(line, &w); err != nil {
+			return false, fmt.Errorf("admin: the daemon's answer: %w", err)
+		}
+		if f := w.Fault; f != nil {
+			s, _ := event.ParseStream(f.Stream) // a fault of the whole log names no stream
+			report(eventstore.Fault{Stream: s, Position: f.Position, What: f.What})
+		}
+		if v := w.Verified; v != nil {
+			ended = true
+			out = eventstore.Verified{Events: v.Events, Streams: v.Streams, Faults: v.Faults}
+		}
+		return true, nil
+	})
+	if err == nil && !ended {
+		err = errors.New("admin: the daemon's answer broke off before its end")
+	}
+	return out, err
+}
+
+// ListTables lists the tables in the store's own database.
+func (c *Client) ListTables(ctx context.Context) ([]table.Info, error) {
+	var out []table.Info
+	for i, err := range each(ctx, c, c.path("tables"), nil, func(line []byte) (table.Info, error) {
+		var w Table
+		err := json.Unmarshal(line, &w)
+		return w.Back(), err
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// QueryTable gives the columns and rows of a table.
+func (c *Client) QueryTable(ctx context.Context, t table.Query) (table.Def, iter.Seq2[table.Row, error], error) {
+	q := url.Values{"order": t.Order}
+	for column, value := range t.Equal {
+		q.Add("where", column+"="+value)
+	}
+	putNumber(q, "limit", int64(t.Limit))
+	putNumber(q, "skip", int64(t.Skip))
+
+	// The columns are the first line of the answer, so the request runs ahead of the rows.
+	next, stop := iter.Pull2(each(ctx, c, c.path("tables/"+url.PathEscape(t.Table)), q, func(line []byte) ([]byte, error) {
+		return line, nil
+	}))
+	first, err, ok := next()
+	if err != nil || !ok {
+		stop()
+		if err == nil {
+			err = errors.New("admin: the daemon's answer is empty")
+		}
+		return table.Def{}, nil, err
+	}
+	var w Columns
+	if err := json.Unmarshal(first, &w); err != nil {
+		stop()
+		return table.Def{}, nil, fmt.Errorf("admin: the daemon's answer: %w", err)
+	}
+	info := (&Table{Name: t.Table, Columns: w.Columns, Key: w.Key}).Back()
+	return info.Def, func(yield func(table.Row, error) bool) {
+		defer stop()
+		for {
+			line, err, ok := next()
+			if !ok {
+				return
+			}
+			var row table.Row
+			if err == nil {
+				row, err = rowOf(&info.Def, line)
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}, nil
+}
+
+func rowOf(d *table.Def, line []byte) (table.Row, error) {
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(line, &values); err != nil {
+		return nil, fmt.Errorf("admin: the daemon's answer: %w", err)
+	}
+	row := make(table.Row, len(d.Columns))
+	for i, c := range d.Columns {
+		raw := bytes.TrimSpace(values[c.Name])
+		if len(raw) == 0 || string(raw) == "null" {
+			continue
+		}
+		var err error
+		switch raw[0] {
+		case '"':
+			var s string
+			err = json.Unmarshal(raw, &s)
+			row[i] = s
+		case 't', 'f':
+			row[i] = raw[0] == 't'
+		case '{', '[':
+			row[i] = json.RawMessage(raw)
+		default:
+			row[i], _, err = apd.NewFromString(string(raw))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("admin: the daemon's answer: column %s: %w", c.Name, err)
+		}
+	}
+	return row, nil
+}
+
+// ListParked lists parked events.
+func (c *Client) ListParked(ctx context.Context, f poison.Filter) iter.Seq2[poison.Entry, error] {
+	q := url.Values{}
+	for _, id := range f.IDs {
+		q.Add("id", strconv.FormatInt(id, 10))
+	}
+	for _, s := range f.States {
+		q.Add("state", string(s))
+	}
+	put(q, "pipeline", f.Pipeline)
+	put(q, "step", f.Step)
+	put(q, "code", f.Code)
+	if !f.Stream.IsZero() {
+		put(q, "stream", f.Stream.String())
+	}
+	putTime(q, "since", f.Since)
+	putNumber(q, "max", int64(f.Max))
+	return each(ctx, c, c.path("poison"), q, func(line []byte) (poison.Entry, error) {
+		var w Parked
+		if err := json.Unmarshal(line, &w); err != nil {
+			return poison.Entry{}, err
+		}
+		return w.Back()
+	})
+}
+
+// CountParked counts parked events.
+func (c *Client) CountParked(ctx context.Context, f poison.Filter) (int64, time.Time, error) {
+	var n Count
+	err := c.call(ctx, http.MethodPost, c.path("poison/count"), nil, SelectionOf(f), &n)
+	return n.N, n.Oldest, err
+}
+
+// EditParked replaces a payload.
+func (c *Client) EditParked(ctx context.Context, id int64, payload []byte) error {
+	return c.call(ctx, http.MethodPut, c.path("poison/"+strconv.FormatInt(id, 10)+"/payload"), nil, payload, &Count{})
+}
+
+// RetryParked has the selected events sent again.
+func (c *Client) RetryParked(ctx context.Context, f poison.Filter) (int64, error) {
+	return c.change(ctx, "poison/retry", f)
+}
+
+// DropParked removes the selected events.
+func (c *Client) DropParked(ctx context.Context, f poison.Filter) (int64, error) {
+	return c.change(ctx, "poison/drop", f)
+}
+
+func (c *Client) change(ctx context.Context, path string, f poison.Filter) (int64, error) {
+	sel := SelectionOf(f)
+	sel.All = true // the caller has made up its mind
+	var n Count
+	err := c.call(ctx, http.MethodPost, c.path(path), nil, sel, &n)
+	return n.N, err
+}
+
+func put(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
+}
+
+func putNumber(q url.Values, name string, n int64) {
+	if n != 0 {
+		q.Set(name, strconv.FormatInt(n, 10))
+	}
+}
+
+func putTime(q url.Values, name string, t time.Time) {
+	if !t.IsZero() {
+		q.Set(name, t.UTC().Format(time.RFC3339Nano))
+	}
+}

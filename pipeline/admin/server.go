@@ -1,0 +1,263 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/telemetry"
+)
+
+// Daemon is what the listener needs of a running daemon. Functions that are nil are not offered.
+type Daemon struct {
+	// Alive gives the reason why the process should be started anew, nil while it is well.
+	Alive func() error
+	// Ready gives the reason why no work should be sent here, nil while all pipelines run.
+	Ready func() error
+	// Status gives what /api/v1/status answers as JSON.
+	Status func() any
+	// Store finds a store by its name in the config.
+	Store func(name string) (eventstore.Store, bool)
+	// Retry wakes a pipeline's retry of parked events.
+	Retry func(ctx context.Context, pipeline string)
+}
+
+// Options are what New takes.
+type Options struct {
+	Log     *slog.Logger // nil: none
+	Metrics http.Handler // nil: no /metrics
+	Version string
+}
+
+// Server serves the listener. It is safe for concurrent use; until Attach it says that the daemon is starting.
+type Server struct {
+	log     *slog.Logger
+	version string
+	own     []route
+	daemon  atomic.Pointer[Daemon]
+	handler http.Handler
+
+	mu      sync.Mutex
+	mounted map[string]http.Handler
+	mux     atomic.Pointer[http.ServeMux]
+}
+
+type route struct {
+	pattern string
+	handler http.Handler
+}
+
+// Bounds of the listener. A stream of events has no bound on the whole, but each piece must get away within writeStall.
+const (
+	maxHeader     = 64 << 10
+	maxBody       = 8 << 20
+	headerTimeout = 5 * time.Second
+	readTimeout   = 60 * time.Second
+	idleTimeout   = 90 * time.Second
+	writeStall    = 30 * time.Second
+	closeTimeout  = 3 * time.Second
+)
+
+// New makes a server that does not listen yet.
+func New(o Options) *Server {
+	s := &Server{log: o.Log, version: o.Version, mounted: map[string]http.Handler{}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.route("GET /healthz", http.HandlerFunc(s.healthz))
+	s.route("GET /readyz", http.HandlerFunc(s.readyz))
+	if o.Metrics != nil {
+		s.route("GET /metrics", o.Metrics)
+	}
+	s.route("/debug/pprof/", fromLoopback(http.HandlerFunc(pprof.Index)))
+	s.route("/debug/pprof/cmdline", fromLoopback(http.HandlerFunc(pprof.Cmdline)))
+	s.route("/debug/pprof/profile", fromLoopback(http.HandlerFunc(pprof.Profile)))
+	s.route("/debug/pprof/symbol", fromLoopback(http.HandlerFunc(pprof.Symbol)))
+	s.route("/debug/pprof/trace", fromLoopback(http.HandlerFunc(pprof.Trace)))
+	s.routeAPI()
+	if err := s.rebuild(); err != nil {
+		panic(err) // the routes above contradict each other: a mistake in this package
+	}
+	s.handler = checkHost(http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.serve)))
+	return s
+}
+
+func (s *Server) route(pattern string, h http.Handler) {
+	s.own = append(s.own, route{pattern, h})
+}
+
+// Attach gives the server the daemon that it speaks for; nil while there is none (starting, reloading).
+func (s *Server) Attach(d *Daemon) { s.daemon.Store(d) }
+
+// Mount puts a handler on the listener, under a pattern of http.ServeMux, until remove is called. A pattern that is
+// taken, or that contradicts another, is an error.
+func (s *Server) Mount(pattern string, h http.Handler) (remove func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.mounted[pattern]; taken {
+		return nil, fmt.Errorf("admin: %q is taken on the listener", pattern)
+	}
+	s.mounted[pattern] = h
+	if err := s.rebuild(); err != nil {
+		delete(s.mounted, pattern)
+		return nil, err
+	}
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.mounted, pattern)
+			_ = s.rebuild() // fewer patterns contradict no more than before
+		})
+	}, nil
+}
+
+// rebuild makes the mux anew, as http.ServeMux cannot forget a pattern; the caller holds s.mu.
+func (s *Server) rebuild() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("admin: %v", r)
+		}
+	}()
+	mux := http.NewServeMux()
+	for _, r := range s.own {
+		mux.Handle(r.pattern, r.handler)
+	}
+	for pattern, h := range s.mounted {
+		mux.Handle(pattern, h)
+	}
+	s.mux.Store(mux)
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	mux := s.mux.Load()
+	if _, pattern := mux.Handler(r); pattern == "" && s.daemon.Load() == nil {
+		// What is asked for may be there in a moment: a source mounts its handler when its pipeline starts.
+		unavailable(w, "starting")
+		return
+	}
+	mux.ServeHTTP(w, r)
+}
+
+// Listen opens the listener at host:port. Anything but a loopback address is refused.
+func Listen(address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %q is no host:port: %w", address, err)
+	}
+	if !Loopback(host) {
+		return nil, fmt.Errorf("%w: %q", ErrNotLoopback, address)
+	}
+	l, err := net.Listen("tcp", address) //nolint:noctx // it returns at once
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	return l, nil
+}
+
+// ErrNotLoopback is what Listen gives for an address that others could reach.
+var ErrNotLoopback = errors.New("admin: the listener has no authentication yet, so it takes loopback addresses only (127.0.0.1:8087)")
+
+// Loopback reports whether host is localhost or a loopback address.
+func Loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// Serve answers until ctx is done, then lets requests under way finish for a moment.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("admin: serve: %w", err)
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if err := srv.Shutdown(last); err != nil {
+		_ = srv.Close() // a stream that somebody still reads
+	}
+	<-failed
+	return nil
+}
+
+// checkHost refuses requests by which a page elsewhere reaches us under its own name.
+func checkHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if !Loopback(host) {
+			fail(w, http.StatusMisdirectedRequest, "host", fmt.Sprintf("this listener is localhost, not %q", host))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func fromLoopback(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil || !Loopback(host) {
+			fail(w, http.StatusForbidden, "loopback", "profiles are for this machine only")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	if d := s.daemon.Load(); d != nil && d.Alive != nil {
+		if err := d.Alive(); err != nil {
+			text(w, http.StatusServiceUnavailable, telemetry.Redact(err.Error()))
+			return
+		}
+	}
+	text(w, http.StatusOK, "ok")
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	d := s.daemon.Load()
+	if d == nil {
+		text(w, http.StatusServiceUnavailable, "starting")
+		return
+	}
+	if d.Ready != nil {
+		if err := d.Ready(); err != nil {
+			text(w, http.StatusServiceUnavailable, telemetry.Redact(err.Error()))
+			return
+		}
+	}
+	text(w, http.StatusOK, "ok")
+}
+
+func text(w http.ResponseWriter, status int, words string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintln(w, words)
+}
