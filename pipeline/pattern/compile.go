@@ -139,10 +139,12 @@ func (c *compiler) pointer() string {
 			b.WriteString(strconv.Itoa(s.index))
 			continue
 		}
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(s.key))
+		b.WriteString(pointerEscapes.Replace(s.key))
 	}
 	return b.String()
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901
 
 // fail refuses the pattern at the current token.
 func (c *compiler) fail(format string, args ...any) { c.lex.fail(c.lex.start, format, args...) }

@@ -13,6 +13,8 @@ type framed struct {
 	conds  []int32 // with a list, to be cleared
 	fields []int32
 
+	unsorted bool // some list is not in the order of the frames' numbers
+
 	terms  []term
 	chosen []int32
 }
@@ -33,7 +35,7 @@ func (f *framed) reset(conds, fields int) {
 	for _, id := range f.fields {
 		f.leafOf[id] = 0
 	}
-	f.conds, f.fields, f.used = f.conds[:0], f.fields[:0], 0
+	f.conds, f.fields, f.used, f.unsorted = f.conds[:0], f.fields[:0], 0, false
 	f.hitOf = grown(f.hitOf, conds)
 	f.leafOf = grown(f.leafOf, fields)
 }
@@ -52,8 +54,12 @@ func (f *framed) add(of, dirty *[]int32, i, frame int32) {
 		*dirty = append(*dirty, i)
 	}
 	l := &f.lists[(*of)[i]-1]
-	if n := len(*l); n > 0 && (*l)[n-1] == frame {
-		return
+	if n := len(*l); n > 0 {
+		last := (*l)[n-1]
+		if last == frame {
+			return
+		}
+		f.unsorted = f.unsorted || frame < last
 	}
 	*l = append(*l, frame)
 }
@@ -123,7 +129,7 @@ func (f *framed) from(k int, frames []frame) (bool, levels) {
 		at, level := f.conflict(t.hits[i], k, frames)
 		if level >= 0 {
 			blame.add(level)
-			i = leap(t.hits, i, at, f.chosen[level], frames)
+			i = f.leap(t.hits, i, at, f.chosen[level], frames)
 			continue
 		}
 		if done, ok := try(t.hits[i]); done {
@@ -150,7 +156,7 @@ func (f *framed) from(k int, frames []frame) (bool, levels) {
 			}
 			return false, blame
 		}
-		i = leap(t.leaves, i, at, f.chosen[level], frames)
+		i = f.leap(t.leaves, i, at, f.chosen[level], frames)
 	}
 	_, ok := try(-1)
 	return ok, blame

@@ -35,19 +35,36 @@ func (n *node) child(key []byte) *node {
 
 // descend returns the node behind any key.
 func (n *node) descend(key []byte) *node {
-	if c := n.child(key); c != nil {
+	if n.index != nil {
+		return n.descendMany(key)
+	}
+	for i, name := range n.names {
+		if len(key) < len(name) || string(key[:len(name)]) != name {
+			continue
+		}
+		if len(key) == len(name) {
+			return n.kids[i]
+		}
+		if key[len(name)] == '.' { // names hold no dot, so no other name can be the one
+			return n.kids[i].descend(key[len(name)+1:])
+		}
+	}
+	return nil
+}
+
+func (n *node) descendMany(key []byte) *node {
+	if c := n.index[string(key)]; c != nil {
 		return c
 	}
-	for {
-		dot := bytes.IndexByte(key, '.')
-		if dot < 0 {
-			return n.child(key)
-		}
-		if n = n.child(key[:dot]); n == nil {
-			return nil
-		}
-		key = key[dot+1:]
+	dot := bytes.IndexByte(key, '.')
+	if dot < 0 {
+		return nil
 	}
+	c := n.index[string(key[:dot])]
+	if c == nil {
+		return nil
+	}
+	return c.descend(key[dot+1:])
 }
 
 // insert returns the node at the end of path, made where it was missing.

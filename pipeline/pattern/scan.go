@@ -1,7 +1,6 @@
 package pattern
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -122,20 +121,19 @@ func (s *scan) object(n *node, depth int) (enough bool, err error) {
 
 // key reads a member's name and returns the node behind it.
 func (s *scan) key(n *node) (*node, bool) {
-	body := s.b[s.at+1:]
-	end := bytes.IndexByte(body, '"')
+	from := s.at + 1
+	end := quote(s.b, from)
 	if end < 0 {
 		return nil, false
 	}
-	key := body[:end]
-	if bytes.IndexByte(key, '\\') >= 0 {
-		var ok bool
-		if key, ok = s.str(); !ok {
-			return nil, false
-		}
-		return n.descend(key), true
+	if s.b[end] == '"' {
+		s.at = end + 1
+		return n.descend(s.b[from:end]), true
 	}
-	s.at += end + 2
+	key, ok := s.str()
+	if !ok {
+		return nil, false
+	}
 	return n.descend(key), true
 }
 
@@ -298,7 +296,7 @@ func (s *scan) skip() bool {
 		s.at = skipString(s.b, s.at+1)
 		return s.at >= 0 || s.lost()
 	case '{', '[':
-		s.at = skipContainer(s.b, s.at+1)
+		s.at = skipContainer(s.b, s.at)
 		return s.at >= 0 || s.lost()
 	case 't', 'f', 'n', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		return s.scalar(c)
@@ -325,54 +323,81 @@ func skipString(b []byte, at int) int {
 	}
 }
 
-// skipContainer returns the place behind the object or array whose content begins at at, -1 where it does not end.
+// skipContainer returns the place behind the object or array that opens at at, -1 where it does not end. Only quotes and the
+// brackets of its own kind count. Eight bytes at a time: a flag in each byte's top bit says that it is a quote, a running parity of
+// these flags which bytes lie in strings, and a bracket counts where that is even (the way of simdjson, Langdale and Lemire 2019,
+// within a machine word).
 func skipContainer(b []byte, at int) int {
-	const (
-		blank   = ' ' * ones
-		opening = '{' * ones // [ and { differ in one bit, which blank sets, as do ] and }
-		closing = '}' * ones
-	)
-	depth := 1
+	opener, closer := b[at], b[at]+2 // [ and ], { and } are two apart
+	opening, closing := uint64(opener)*ones, uint64(closer)*ones
+	depth := 0
+	inside := uint64(0) // all flags while in a string
 	for at+8 <= len(b) {
 		w := binary.LittleEndian.Uint64(b[at:])
+		s := w ^ slash
+		if (s-ones)&^s&tops != 0 {
+			// An escape: byte by byte, up to a place where none is open.
+			for end := at + 8; at < end && at < len(b); at++ {
+				switch c := b[at]; {
+				case c == '"':
+					inside ^= tops
+				case inside != 0:
+					if c == '\\' {
+						at++
+					}
+				case c == opener:
+					depth++
+				case c == closer:
+					if depth--; depth == 0 {
+						return at + 1
+					}
+				}
+			}
+			continue
+		}
 		q := w ^ quot
-		o, c := (w|blank)^opening, (w|blank)^closing
-		m := ((q-ones)&^q | (o-ones)&^o | (c-ones)&^c) & tops
-		if m == 0 {
+		q = ^(q&^tops + ^uint64(tops) | q) & tops
+		p := q ^ q<<8
+		p ^= p << 16
+		p ^= p<<32 ^ inside
+		inside = uint64(int64(p)>>63) & tops
+		o, c := w^opening, w^closing
+		if ((o-ones)&^o|(c-ones)&^c)&tops&^p == 0 {
 			at += 8
 			continue
 		}
-		at += bits.TrailingZeros64(m) / 8
-		switch b[at] | ' ' {
-		case '{':
-			depth++
-			at++
-		case '}':
-			at++
-			if depth--; depth == 0 {
-				return at
-			}
-		default:
-			if at = skipString(b, at+1); at < 0 {
-				return -1
+		o = ^(o&^tops + ^uint64(tops) | o) & tops &^ p
+		c = ^(c&^tops + ^uint64(tops) | c) & tops &^ p
+		if closes := bits.OnesCount64(c); closes < depth || closes == 0 {
+			depth += bits.OnesCount64(o) - closes
+			at += 8
+			continue
+		}
+		for both := o | c; both != 0; both &= both - 1 {
+			flag := both & -both
+			if o&flag != 0 {
+				depth++
+			} else if depth--; depth == 0 {
+				return at + bits.TrailingZeros64(flag)/8 + 1
 			}
 		}
+		at += 8
 	}
-	for at < len(b) {
-		switch b[at] {
-		case '{', '[':
+	for ; at < len(b); at++ {
+		switch c := b[at]; {
+		case c == '"':
+			inside ^= tops
+		case inside != 0:
+			if c == '\\' {
+				at++
+			}
+		case c == opener:
 			depth++
-		case '}', ']':
+		case c == closer:
 			if depth--; depth == 0 {
 				return at + 1
 			}
-		case '"':
-			if at = skipString(b, at+1); at < 0 {
-				return -1
-			}
-			continue
 		}
-		at++
 	}
 	return -1
 }

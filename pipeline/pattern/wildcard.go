@@ -97,17 +97,15 @@ const (
 // can match together: the score of the service's library. It walks the sets of places reachable by any input, bit-parallel, and
 // stops at the limit.
 func complexity(globs []*glob) int {
+	if most := complexityBound(globs); most < nearComplexity {
+		return most
+	}
 	total := 0
 	for _, g := range globs {
-		total++ // the opening quote
+		total += len(g.parts) + 1 // the stars and both quotes
 		for _, p := range g.parts {
-			total += len(p) + 1
+			total += len(p)
 		}
-		total-- // one star fewer than parts
-		total++ // the closing quote
-	}
-	if total <= nearComplexity-1 {
-		return 0 // too short to come near
 	}
 	words := (total + 64) / 64
 	takes := map[byte][]uint64{} // place p is reached by byte c from place p-1
@@ -181,6 +179,40 @@ func complexity(globs []*glob) int {
 		}
 	}
 	return best
+}
+
+// complexityBound is a bound on the complexity that is quick to find: of the part before the first star one place can be reached at a
+// time, of a part behind a star as many as its beginnings are ends of one another, and each star once.
+func complexityBound(globs []*glob) (most int) {
+	for _, g := range globs {
+		most++
+		for _, part := range g.parts[1:] {
+			most += 1 + overlapping(part)
+		}
+	}
+	return most
+}
+
+// overlapping returns how many beginnings of the text can end at one place of an input: the longest chain of borders (Knuth, Morris
+// and Pratt's failure function), the whole beginning included.
+func overlapping(s string) (most int) {
+	if len(s) == 0 {
+		return 0
+	}
+	border, chain := make([]int, len(s)+1), make([]int, len(s)+1)
+	chain[1], most = 1, 1
+	for i, k := 1, 0; i < len(s); i++ {
+		for k > 0 && s[i] != s[k] {
+			k = border[k]
+		}
+		if s[i] == s[k] {
+			k++
+		}
+		border[i+1] = k
+		chain[i+1] = 1 + chain[k]
+		most = max(most, chain[i+1])
+	}
+	return most
 }
 
 // closeStars adds the places reached without a byte and counts all. No two stars are neighbours, so one round is enough.
