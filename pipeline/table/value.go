@@ -150,6 +150,12 @@ func rank(v Value) int {
 	return 5
 }
 
+// isWhole reports whether a canonical value is a number without a fraction.
+func isWhole(v Value) bool {
+	d, ok := v.(*apd.Decimal)
+	return ok && d.Exponent >= 0
+}
+
 func btoi(b bool) int {
 	if b {
 		return 1

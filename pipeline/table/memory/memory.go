@@ -71,73 +71,45 @@ func (s *Store) WithStore() bool { return s.o.Park != nil }
 
 // Ensure implements table.Store.
 func (s *Store) Ensure(_ context.Context, d *table.Def, definition, relay, logID string) (table.Info, error) {
-	if err := d.Validate(); err != nil {
-		return table.Info{}, err
-	}
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	name := strings.ToLower(d.Name)
 	p := s.tables[name]
-	if p == nil {
-		p = &pair{live: s.newData(d, definition, relay, logID)}
+	i, def, err := table.Admit(p.infos(), d, definition, relay, logID)
+	if err != nil {
+		return table.Info{}, err
+	}
+	t := &data{def: def, definition: definition, relay: relay, logID: logID, updated: s.o.Now(), rows: map[string]table.Row{}}
+	switch {
+	case i >= 0:
+		t = p.at(i)
+		t.def = def
+	case p == nil:
+		p = &pair{live: t}
 		s.tables[name] = p
-		return p.info(p.live), nil
+	default:
+		p.building = t
 	}
-	t, err := p.ensure(d, definition, relay)
-	if err != nil {
-		return table.Info{}, err
-	}
-	if t == nil {
-		p.building = s.newData(d, definition, relay, logID)
-		return p.info(p.building), nil
-	}
-	if t.logID != logID {
-		return table.Info{}, fmt.Errorf("table %s: %w", d.Name, table.ErrForeignLog)
-	}
-	def, err := t.def.Extend(d)
-	if err != nil {
-		return table.Info{}, err
-	}
-	t.def = def
 	return p.info(t), nil
 }
 
-// ensure gives the table of d's version, nil where it must be built beside the live one.
-func (p *pair) ensure(d *table.Def, definition, relay string) (*data, error) {
-	t := p.version(d.Version)
-	if t == nil {
-		newest := p.live.def.Version
-		if p.building != nil {
-			newest = p.building.def.Version
-		}
-		if d.Version < newest {
-			return nil, &table.ChangedError{Table: d.Name, Version: d.Version, What: fmt.Sprintf("its stored version is %d already", newest)}
-		}
-		return nil, nil
+// at gives the live table as 0 and the one that is being built as 1.
+func (p *pair) at(i int) *data {
+	if i == 0 {
+		return p.live
 	}
-	if p.live.def.Name != d.Name {
-		return nil, fmt.Errorf("%w: there is a table %q, which is one name with %q to some databases", table.ErrDef, p.live.def.Name, d.Name)
-	}
-	if t.relay != relay {
-		return nil, fmt.Errorf("table %s: %w: it is %q, not %q", d.Name, table.ErrOwned, t.relay, relay)
-	}
-	if t.definition != definition {
-		return nil, &table.ChangedError{Table: d.Name, Version: d.Version, What: "its projection has changed"}
-	}
-	return t, nil
+	return p.building
 }
 
-func (s *Store) newData(d *table.Def, definition, relay, logID string) *data {
-	return &data{def: d.Clone(), definition: definition, relay: relay, logID: logID, updated: s.o.Now(), rows: map[string]table.Row{}}
-}
-
-func (p *pair) version(v int) *data {
-	for _, t := range []*data{p.live, p.building} {
-		if t != nil && t.def.Version == v {
-			return t
-		}
+func (p *pair) infos() []table.Info {
+	if p == nil {
+		return nil
 	}
-	return nil
+	infos := []table.Info{p.info(p.live)}
+	if p.building != nil {
+		infos = append(infos, p.info(p.building))
+	}
+	return infos
 }
 
 func (p *pair) info(t *data) table.Info {
@@ -151,20 +123,17 @@ func (p *pair) info(t *data) table.Info {
 	return i
 }
 
-// find gives the table of d's name and version. A version that was replaced is fenced: its owner has been overtaken.
+// find gives the table of d's name and version.
 func (s *Store) find(d *table.Def) (*pair, *data, error) {
 	p := s.tables[strings.ToLower(d.Name)]
 	if p == nil {
 		return nil, nil, &table.UnknownError{Kind: "table", Name: d.Name, Have: s.names()}
 	}
-	t := p.version(d.Version)
-	if t == nil {
-		if d.Version < p.live.def.Version {
-			return nil, nil, fmt.Errorf("table %s: version %d was replaced by %d: %w", d.Name, d.Version, p.live.def.Version, table.ErrFenced)
-		}
-		return nil, nil, fmt.Errorf("table: table %s has no version %d", d.Name, d.Version)
+	i, err := table.Find(p.infos(), d)
+	if err != nil {
+		return nil, nil, err
 	}
-	return p, t, nil
+	return p, p.at(i), nil
 }
 
 func (s *Store) names() []string {
@@ -180,12 +149,13 @@ func (s *Store) names() []string {
 func (s *Store) Apply(ctx context.Context, w *table.Write) error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	_, t, err := s.find(w.Def)
+	p, t, err := s.find(w.Def)
 	if err != nil {
 		return err
 	}
 	if c := w.Checkpoint; c != nil {
-		if err := t.check(c); err != nil {
+		now := p.info(t)
+		if err := now.Check(c); err != nil {
 			return err
 		}
 	}
@@ -205,22 +175,6 @@ func (s *Store) Apply(ctx context.Context, w *table.Write) error {
 	if c := w.Checkpoint; c != nil {
 		t.position, t.epoch = c.To, c.Epoch
 		t.updated = s.o.Now()
-	}
-	return nil
-}
-
-func (t *data) check(c *table.Checkpoint) error {
-	switch {
-	case t.logID != c.LogID:
-		return fmt.Errorf("table %s: %w", t.def.Name, table.ErrForeignLog)
-	case t.relay != c.Relay:
-		return fmt.Errorf("table %s: it is relay %q now: %w", t.def.Name, t.relay, table.ErrFenced)
-	case t.epoch > c.Epoch:
-		return fmt.Errorf("table %s: epoch %d, here %d: %w", t.def.Name, t.epoch, c.Epoch, table.ErrFenced)
-	case t.position != c.From:
-		return fmt.Errorf("table %s: it stands at %d, not %d: %w", t.def.Name, t.position, c.From, table.ErrFenced)
-	case c.To < c.From:
-		return fmt.Errorf("table %s: a checkpoint cannot go back from %d to %d", t.def.Name, c.From, c.To)
 	}
 	return nil
 }
@@ -274,11 +228,7 @@ func (s *Store) Tables(context.Context) ([]table.Info, error) {
 	defer s.lock.Unlock()
 	var infos []table.Info
 	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
-		p := s.tables[name]
-		infos = append(infos, p.info(p.live))
-		if p.building != nil {
-			infos = append(infos, p.info(p.building))
-		}
+		infos = append(infos, s.tables[name].infos()...)
 	}
 	return infos, nil
 }

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 
@@ -42,7 +41,11 @@ func (tx *Tx) Write(_ context.Context, d *table.Def, put, del []table.Row) error
 	if err != nil {
 		return err
 	}
-	puts, dels, err := canonicalRows(d, put, del)
+	puts, err := d.Fit(put, len(d.Columns))
+	if err != nil {
+		return err
+	}
+	dels, err := d.Fit(del, len(d.Key))
 	if err != nil {
 		return err
 	}
@@ -68,35 +71,6 @@ func (tx *Tx) Write(_ context.Context, d *table.Def, put, del []table.Row) error
 		changes[string(table.AppendKey(nil, key))] = nil
 	}
 	return nil
-}
-
-func canonicalRows(d *table.Def, put, del []table.Row) (puts, dels []table.Row, err error) {
-	if puts, err = canonical(d, put, len(d.Columns)); err != nil {
-		return nil, nil, err
-	}
-	dels, err = canonical(d, del, len(d.Key))
-	return puts, dels, err
-}
-
-func canonical(d *table.Def, rows []table.Row, width int) ([]table.Row, error) {
-	out := make([]table.Row, len(rows))
-	for i, row := range rows {
-		if len(row) != width {
-			return nil, fmt.Errorf("table %s: a row of %d values where %d belong", d.Name, len(row), width)
-		}
-		out[i] = make(table.Row, width)
-		for j, v := range row {
-			c, err := table.Canonical(v)
-			if err != nil {
-				return nil, fmt.Errorf("table %s: column %s: %w", d.Name, d.Columns[j].Name, err)
-			}
-			if c == nil && j < len(d.Key) {
-				return nil, fmt.Errorf("table %s: column %s: the key is null", d.Name, d.Columns[j].Name)
-			}
-			out[i][j] = c
-		}
-	}
-	return out, nil
 }
 
 // places gives for each column of d its place in the stored rows.
@@ -135,7 +109,7 @@ func (tx *Tx) Load(_ context.Context, d *table.Def, keys []table.Row) ([]table.R
 	if err != nil {
 		return nil, err
 	}
-	keys, err = canonical(d, keys, len(d.Key))
+	keys, err = d.Fit(keys, len(d.Key))
 	if err != nil {
 		return nil, err
 	}

@@ -153,22 +153,39 @@ func testKeyValues(t *testing.T, b Backend) {
 
 func testValuesRefused(t *testing.T, b Backend) {
 	d := &table.Def{Name: "refused", Key: []string{"k"}, Version: 1, Columns: []table.Column{{Name: "k", Type: table.Any}, {Name: "v", Type: table.Any}}}
+	for _, typ := range []table.Type{table.Text, table.Integer, table.Numeric, table.Boolean, table.Timestamp, table.JSON} {
+		d.Columns = append(d.Columns, table.Column{Name: "c_" + string(typ), Type: typ})
+	}
 	ensure(t, b.Store, d)
 	for name, row := range map[string]table.Row{
-		"null key":     {nil, "x"},
-		"short row":    {"k"},
-		"long row":     {"k", "v", "w"},
-		"NUL":          {"k", "a\x00b"},
-		"no UTF-8":     {"k", "a\xffb"},
-		"huge":         {"k", num("1E+1001")},
-		"tiny":         {"k", num("1E-1001")},
-		"not a number": {"k", &apd.Decimal{Form: apd.NaN}},
-		"infinite":     {"k", &apd.Decimal{Form: apd.Infinite}},
-		"Go int":       {"k", 5},
-		"year 10000":   {"k", at("9999-12-31T23:59:59Z").AddDate(1, 0, 0)},
+		"null key":          {nil, "x"},
+		"json key":          {raw(`{}`), "x"},
+		"short row":         {"k"},
+		"long row":          {"k", nil, nil, nil, nil, nil, nil, nil, nil},
+		"NUL":               {"k", "a\x00b"},
+		"no UTF-8":          {"k", "a\xffb"},
+		"huge":              {"k", num("1E+1001")},
+		"tiny":              {"k", num("1E-1001")},
+		"not a number":      {"k", &apd.Decimal{Form: apd.NaN}},
+		"infinite":          {"k", &apd.Decimal{Form: apd.Infinite}},
+		"Go int":            {"k", 5},
+		"year 10000":        {"k", at("9999-12-31T23:59:59Z").AddDate(1, 0, 0)},
+		"text: number":      {"k", nil, num("1")},
+		"text: JSON":        {"k", nil, raw(`{}`)},
+		"integer: fraction": {"k", nil, nil, num("1.5")},
+		"integer: text":     {"k", nil, nil, "1"},
+		"numeric: text":     {"k", nil, nil, nil, "1"},
+		"numeric: boolean":  {"k", nil, nil, nil, true},
+		"boolean: number":   {"k", nil, nil, nil, nil, num("1")},
+		"timestamp: text":   {"k", nil, nil, nil, nil, nil, "2026-01-02T03:04:05Z"},
+		"json: text":        {"k", nil, nil, nil, nil, nil, nil, "{}"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := apply(t, b.Store, &table.Write{Def: d, Put: []table.Row{{"good", "row"}, row}}); err == nil {
+			if name != "short row" {
+				row = append(row, make(table.Row, max(0, len(d.Columns)-len(row)))...)
+			}
+			good := append(table.Row{"good"}, make(table.Row, len(d.Columns)-1)...)
+			if err := apply(t, b.Store, &table.Write{Def: d, Put: []table.Row{good, row}}); err == nil {
 				t.Error("it was taken")
 			}
 			wantRows(t, scan(t, b.Store, d))
