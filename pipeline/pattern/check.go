@@ -8,6 +8,23 @@ import (
 	"unicode/utf8"
 )
 
+// Warning is something about a valid pattern that its author hardly meant.
+type Warning struct {
+	// Code names the kind: never_matches, unknown_field, shadowed, always_true, near_complexity, long_pattern.
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	// Pointer, Offset, Line and Column are the place, as in Error.
+	Pointer string `json:"pointer"`
+	Offset  int    `json:"offset"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+}
+
+func (p *Pattern) warn(code, pointer string, offset int, message string) Warning {
+	at := newError([]byte(p.text), offset, pointer, "")
+	return Warning{code, message, pointer, offset, at.Line, at.Column}
+}
+
 // Check reports what is valid but hardly meant: lists that no EventBridge event can match, or that any event matches, a list replaced
 // by another for the same field, and wildcards and lengths near the service's limits. Warnings come in the order of the text.
 func Check(p *Pattern) (ws []Warning) {
@@ -18,12 +35,10 @@ func Check(p *Pattern) (ws []Warning) {
 	for i := range p.conds {
 		c := &p.conds[i]
 		path := p.fields[c.field].path
-		if why := c.never(path); why != "" {
-			code := "never_matches"
-			if top, _, _ := strings.Cut(path, "."); !slices.Contains(topLevel, top) {
-				code = "unknown_field"
-			}
-			ws = append(ws, p.warn(code, c.ptr, c.at, why))
+		if why := c.unknown(path); why != "" {
+			ws = append(ws, p.warn("unknown_field", c.ptr, c.at, why))
+		} else if why := c.never(path); why != "" {
+			ws = append(ws, p.warn("never_matches", c.ptr, c.at, why))
 		}
 		if why := c.always(path); why != "" {
 			ws = append(ws, p.warn("always_true", c.ptr, c.at, why))
@@ -66,35 +81,34 @@ func (p *Pattern) length() int {
 // topLevel are the fields that EventBridge's events have.
 var topLevel = []string{"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail", "replay-name", "ingestion-time"}
 
+// unknown says why the list asks for a field that events do not have; it is empty where they may.
+func (c *cond) unknown(path string) string {
+	top, _, _ := strings.Cut(path, ".")
+	if c.absent || slices.Contains(topLevel, top) {
+		return ""
+	}
+	why := fmt.Sprintf("events have no field %q beside detail", top)
+	if near := nearest(top, topLevel); near != "" {
+		return why + fmt.Sprintf("; did you mean %q?", near)
+	}
+	return why + fmt.Sprintf("; did you mean \"detail\": {%q: …}?", top)
+}
+
 // never says why no event of EventBridge's shape can match the list; it is empty where one can.
 func (c *cond) never(path string) string {
 	top, below, nested := strings.Cut(path, ".")
-	present := true // some leaf must be there
-	for i := range c.atoms {
-		if c.atoms[i].op == opAbsent {
-			present = false
-		}
-	}
-	if !slices.Contains(topLevel, top) {
-		if !present {
-			return ""
-		}
-		why := fmt.Sprintf("events have no field %q beside detail", top)
-		if near := nearest(top, topLevel); near != "" {
-			return why + fmt.Sprintf("; did you mean %q?", near)
-		}
-		return why + fmt.Sprintf("; did you mean \"detail\": {%q: …}?", top)
-	}
+	present := !c.absent // some leaf must be there
+	envelope := top != "detail" && slices.Contains(topLevel, top)
 	switch {
 	case top == "detail" && !nested:
 		if present {
 			return "detail is an object, and only the values inside it can be matched"
 		}
-	case top != "detail" && nested && present:
+	case envelope && nested && present:
 		return fmt.Sprintf("%s is text and has no field %q", top, below)
-	case top != "detail" && !nested && optional(top) == present && c.only(opAbsent):
+	case envelope && !nested && !optional(top) && c.only(opAbsent):
 		return fmt.Sprintf("every event has the field %s", top)
-	case top != "detail" && !nested && present && c.only(opNumber, opNumberText, opRange, opTrue, opFalse, opNull):
+	case envelope && !nested && present && c.only(opNumber, opNumberText, opRange, opTrue, opFalse, opNull):
 		return fmt.Sprintf("%s is always text", top)
 	}
 	for i := range c.atoms {

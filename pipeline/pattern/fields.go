@@ -1,6 +1,10 @@
 package pattern
 
-import "unsafe"
+import (
+	"bytes"
+	"fmt"
+	"unsafe"
+)
 
 // Fields is an event whose envelope is already taken apart. An empty text, list or raw JSON means that the event has no such field.
 type Fields struct {
@@ -117,4 +121,50 @@ func (s *scan) rest(f *Fields, root, detail *node) (enough bool, err error) {
 	}
 	s.b, s.at = f.Detail, 0
 	return s.member(detail, 1)
+}
+
+// AppendJSON appends the event as one JSON object.
+func (f *Fields) AppendJSON(dst []byte) []byte {
+	start := len(dst)
+	if other := bytes.TrimSpace(f.Other); len(other) > 1 && other[0] == '{' {
+		if inner := bytes.TrimSpace(other[1 : len(other)-1]); len(inner) > 0 {
+			dst = append(append(dst, ','), inner...)
+		}
+	}
+	for i, name := range envelope {
+		switch {
+		case i == envelopeResources && len(f.Resources) > 0:
+			dst = append(dst, `,"resources":`...)
+			for k, r := range f.Resources {
+				dst = append(dst, "[,"[min(k, 1)])
+				dst = appendString(dst, r)
+			}
+			dst = append(dst, ']')
+		case i == envelopeDetail && len(f.Detail) > 0:
+			dst = append(append(dst, `,"detail":`...), f.Detail...)
+		case f.text(i) != "":
+			dst = append(append(append(dst, `,"`...), name...), `":`...)
+			dst = appendString(dst, f.text(i))
+		}
+	}
+	if len(dst) == start {
+		return append(dst, "{}"...)
+	}
+	dst[start] = '{' // in place of the first comma
+	return append(dst, '}')
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < ' ':
+			dst = fmt.Appendf(dst, `\u%04x`, c)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
 }

@@ -53,7 +53,7 @@ func (c *cond) overlap(path string, known map[string]string) Verdict {
 	}
 	for k := range known { // an object with fields is no value
 		if strings.HasPrefix(k, path+".") {
-			return max(c.without(), min(c.maybe(path), No))
+			return c.without()
 		}
 	}
 	return c.maybe(path)
