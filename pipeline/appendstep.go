@@ -1,0 +1,149 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/codec"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/filter"
+)
+
+// appendStep adds an append to the unit of the event in hand.
+type appendStep struct {
+	// The stream's two parts; id is nil where the template has no literal slash and typ gives the whole name.
+	typ, id *filter.Template
+	expect  *filter.Template // nil: fixed
+	fixed   eventstore.Expect
+	fields  eventFields
+	// stamp is the step's part of derived ids.
+	stamp  string
+	origin string
+	// last marks the pipeline's last append: relays read what it writes.
+	last       bool
+	onConflict config.OnConflict
+}
+
+func compileAppend(s *filter.Scope, c *config.Append) (*appendStep, error) {
+	a := &appendStep{onConflict: c.OnConflict}
+	var err error
+	typ, id, cut := cutStream(c.Stream.Source)
+	if a.typ, err = s.Template(typ); err != nil {
+		return nil, err
+	}
+	if cut {
+		if a.id, err = s.Template(id); err != nil {
+			return nil, err
+		}
+	}
+	if a.fields, err = compileFields(s, &c.EventFields); err != nil {
+		return nil, err
+	}
+	if c.Expect.IsZero() {
+		return a, nil
+	}
+	expect, err := s.Template(c.Expect.Source)
+	if err != nil {
+		return nil, err
+	}
+	if text, ok := expect.Constant(); ok {
+		a.fixed, err = eventstore.ParseExpect(text)
+		return a, err
+	}
+	a.expect = expect
+	return a, nil
+}
+
+// cutStream splits a stream's template at its first literal slash, before anything is filled in, so that a slash in a
+// value cannot move the border between type and id.
+func cutStream(t string) (typ, id string, ok bool) {
+	depth := 0
+	for i := 0; i < len(t); i++ {
+		switch {
+		case strings.HasPrefix(t[i:], "{{"):
+			depth++
+			i++
+		case strings.HasPrefix(t[i:], "}}") && depth > 0:
+			depth--
+			i++
+		case t[i] == '/' && depth == 0:
+			return t[:i], t[i+1:], true
+		}
+	}
+	return t, "", false
+}
+
+var errEmptyStream = errors.New("a part of the stream's name came out empty")
+
+func (a *appendStep) stream(x *exec) (event.Stream, error) {
+	typ, err := a.typ.Text(x.view)
+	if err != nil {
+		return event.Stream{}, event.PoisonAs(event.CodeStream, fmt.Errorf("stream: %w", err))
+	}
+	if a.id == nil {
+		s, err := event.ParseStream(typ)
+		if err != nil {
+			return s, event.PoisonAs(event.CodeStream, err)
+		}
+		return s, nil
+	}
+	id, err := a.id.Text(x.view)
+	if err != nil {
+		return event.Stream{}, event.PoisonAs(event.CodeStream, fmt.Errorf("stream: %w", err))
+	}
+	if typ == "" || id == "" {
+		return event.Stream{}, event.PoisonAs(event.CodeStream, fmt.Errorf("stream %q: %w", typ+"/"+id, errEmptyStream))
+	}
+	return event.Stream{Type: typ, ID: id}, nil
+}
+
+func (a *appendStep) run(x *exec) error {
+	stream, err := a.stream(x)
+	if err != nil {
+		return err
+	}
+	expect := a.fixed
+	if a.expect != nil {
+		text, err := a.expect.Text(x.view)
+		if err != nil {
+			return event.PoisonAs(event.CodeExpression, fmt.Errorf("expect: %w", err))
+		}
+		if expect, err = eventstore.ParseExpect(text); err != nil {
+			return event.PoisonAs(event.CodeExpression, err)
+		}
+	}
+	e := x.ev.Event
+	codec.FillMetadata(&e)
+	if err := a.fields.apply(x, &e); err != nil {
+		return err
+	}
+	// The event keeps its id in its first stream; each further event of the unit has one that a repeat makes again.
+	if a.fields.id == nil && (e.ID == "" || len(x.appends) > 0) {
+		e.ID = derivedID(x.key, a.stamp, 0)
+	}
+	if e.ID == "" {
+		return event.PoisonAs(event.CodeExpression, errors.New("id: came out empty"))
+	}
+	if len(e.ID) > maxID {
+		return event.PoisonAs(event.CodeTooLarge, fmt.Errorf("id: %d bytes, the limit is %d", len(e.ID), maxID))
+	}
+	x.appends = append(x.appends, eventstore.Append{Stream: stream, Expect: expect, Origin: a.origin, Events: []event.Event{e}})
+	return nil
+}
+
+// maxID is the largest event id, in bytes.
+const maxID = 255
+
+// idSpace is the namespace of the ids that leat derives (UUID version 5, RFC 9562).
+var idSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/leatdev/leat/event"))
+
+// derivedID gives the id of an event that a unit emits: the same again when the unit is run again.
+func derivedID(key, step string, index int) string {
+	return uuid.NewSHA1(idSpace, []byte(key+"\x00"+step+"\x00"+strconv.Itoa(index))).String()
+}

@@ -1,0 +1,30 @@
+package pipeline
+
+import (
+	"sync/atomic"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/telemetry"
+)
+
+// counts are a pipeline's source events by outcome, beside the metrics: for the summary and the status.
+type counts struct {
+	received atomic.Int64
+	outcomes [event.Released + 1]atomic.Int64
+	metrics  *telemetry.Pipeline
+}
+
+func (c *counts) receive(n int) {
+	c.received.Add(int64(n))
+	c.metrics.Received(n)
+}
+
+func (c *counts) settle(o event.Outcome, n int) {
+	if n == 0 {
+		return
+	}
+	c.outcomes[o].Add(int64(n))
+	c.metrics.Settled(o, n)
+}
+
+func (c *counts) of(o event.Outcome) int64 { return c.outcomes[o].Load() }

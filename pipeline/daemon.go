@@ -1,0 +1,298 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/telemetry"
+	"github.com/leatdev/leat/sinks"
+	"github.com/leatdev/leat/sources"
+)
+
+// Mounter is the daemon's listener, for sources that listen.
+type Mounter interface {
+	Mount(pattern string, h http.Handler) (remove func(), err error)
+}
+
+// Options are what a Daemon works with. The zero value is a quiet daemon without a listener.
+type Options struct {
+	Log     *slog.Logger
+	Metrics *telemetry.Metrics
+	Now     func() time.Time
+	// Stdout is where sinks print; nil: os.Stdout.
+	Stdout io.Writer
+	// OpenStore opens a store; nil: eventstore.Open.
+	OpenStore func(ctx context.Context, name string, p config.Plugin) (eventstore.Store, error)
+	// OpenSink and OpenSource stand in for the registered plugins; nil: those.
+	OpenSink   func(ctx context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error)
+	OpenSource func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error)
+	Mux        Mounter
+	// Instance owns the relays' leases. Two daemons that share a store need different ones; "" is "local", for stores
+	// that one process has to itself: a restart then goes on at once.
+	Instance string
+}
+
+// ErrUndelivered says that the drain's deadline passed with events that no target has; they are in the log and are
+// delivered by the next run.
+var ErrUndelivered = errors.New("pipeline: the deadline passed before everything was delivered; the next run goes on there")
+
+// Daemon runs the pipelines of a configuration.
+type Daemon struct {
+	cfg     *config.Config
+	o       Options
+	mu      sync.Mutex
+	stores  map[string]eventstore.Store
+	pipes   []*pipe
+	shared  map[string]any
+	started chan struct{}
+	opened  bool
+}
+
+// New makes a daemon; nothing is opened before Run.
+func New(cfg *config.Config, o Options) *Daemon {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Stdout == nil {
+		o.Stdout = os.Stdout
+	}
+	if o.OpenStore == nil {
+		o.OpenStore = func(ctx context.Context, _ string, p config.Plugin) (eventstore.Store, error) {
+			return eventstore.Open(ctx, p, eventstore.Env{Log: o.Log, Now: o.Now})
+		}
+	}
+	if o.OpenSink == nil {
+		o.OpenSink = sinks.Open
+	}
+	if o.OpenSource == nil {
+		o.OpenSource = sources.Open
+	}
+	if o.Instance == "" {
+		o.Instance = "local"
+	}
+	return &Daemon{cfg: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, started: make(chan struct{})}
+}
+
+// Run opens the stores and runs every pipeline until its input has ended and its relays have reached the head of the
+// log, or until ctx ends: then it drains. When hard ends it stops at once. What was not delivered is ErrUndelivered.
+func (d *Daemon) Run(ctx, hard context.Context) (Summary, error) {
+	if err := d.open(hard); err != nil {
+		return Summary{}, errors.Join(err, d.close())
+	}
+	errs := make([]error, len(d.pipes))
+	var wg sync.WaitGroup
+	for i, p := range d.pipes {
+		wg.Go(func() { errs[i] = p.run(ctx, hard) })
+	}
+	go d.announce()
+	wg.Wait()
+	err := errors.Join(errs...)
+	s := d.Summary()
+	for i, p := range d.pipes {
+		if p.ended && s.Pipelines[i].Undelivered > 0 {
+			err = errors.Join(err, fmt.Errorf("pipeline %s: %d undelivered: %w", p.cfg.Name, s.Pipelines[i].Undelivered, ErrUndelivered))
+		}
+	}
+	return s, errors.Join(err, d.close())
+}
+
+// announce closes started when every pipeline takes events.
+func (d *Daemon) announce() {
+	for _, p := range d.pipes {
+		<-p.started
+	}
+	close(d.started)
+}
+
+func (d *Daemon) open(ctx context.Context) error {
+	for _, name := range d.storeNames() {
+		plugin, ok := d.cfg.Stores[name]
+		if !ok {
+			return fmt.Errorf("pipeline: no store is called %q", name)
+		}
+		s, err := d.o.OpenStore(ctx, name, plugin)
+		if err != nil {
+			return fmt.Errorf("store %s: %w", name, err)
+		}
+		d.mu.Lock()
+		d.stores[name] = s
+		d.mu.Unlock()
+	}
+	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, instance: d.o.Instance, tables: d.cfg.Tables,
+		sourceOf: d.openSource, sinkOf: d.openSink}
+	for _, c := range d.cfg.Pipelines {
+		p, err := newPipe(c, d.stores[c.Store], env)
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		d.pipes = append(d.pipes, p)
+		d.mu.Unlock()
+		if err := p.open(ctx); err != nil {
+			return fmt.Errorf("pipeline %s: %w", c.Name, err)
+		}
+	}
+	d.mu.Lock()
+	d.opened = true
+	d.mu.Unlock()
+	return nil
+}
+
+// storeNames lists the stores that pipelines use; without pipelines all that are configured.
+func (d *Daemon) storeNames() []string {
+	used := map[string]bool{}
+	for _, p := range d.cfg.Pipelines {
+		used[p.Store] = true
+	}
+	if len(used) == 0 {
+		return slices.Sorted(maps.Keys(d.cfg.Stores))
+	}
+	return slices.Sorted(maps.Keys(used))
+}
+
+func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
+	return d.o.OpenSource(context.Background(), p.cfg.Source.Plugin, sources.Env{
+		Pipeline: p.cfg.Name, Log: p.log.With("source", p.cfg.Source.Plugin.Name), Now: d.o.Now,
+		Cursor:    func(ctx context.Context, key string) (string, error) { return p.store.Cursor(ctx, p.cfg.Name, key) },
+		MaxEvents: p.cfg.Source.Limits.Events, MaxBytes: int(p.cfg.Source.Limits.Bytes), MaxEventSize: int(p.cfg.Limits.EventSize),
+		Mount: d.mount, Shared: d.share,
+	})
+}
+
+func (d *Daemon) openSink(p *pipe, relay string, c config.Plugin) (sinks.Sink, error) {
+	return d.o.OpenSink(context.Background(), c, sinks.Env{
+		Pipeline: p.cfg.Name, Relay: relay, Log: p.log.With("sink", c.Name), Now: d.o.Now, Stdout: d.o.Stdout, Shared: d.share,
+	})
+}
+
+func (d *Daemon) mount(pattern string, h http.Handler) (func(), error) {
+	if d.o.Mux == nil {
+		return nil, errors.New("pipeline: there is no listener; set server.listen")
+	}
+	return d.o.Mux.Mount(pattern, h)
+}
+
+func (d *Daemon) share(key string, make func() any) any {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if v, ok := d.shared[key]; ok {
+		return v
+	}
+	v := make()
+	d.shared[key] = v
+	return v
+}
+
+func (d *Daemon) close() error {
+	var errs []error
+	for _, p := range d.pipes {
+		if err := p.close(); err != nil {
+			errs = append(errs, fmt.Errorf("pipeline %s: close: %w", p.cfg.Name, err))
+		}
+	}
+	for name, s := range d.stores {
+		if err := s.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("store %s: close: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Started is closed when every pipeline takes events.
+func (d *Daemon) Started() <-chan struct{} { return d.started }
+
+// Ready gives nil when every pipeline runs and none is in trouble; else the trouble in words.
+func (d *Daemon) Ready() error {
+	d.mu.Lock()
+	opened, pipes := d.opened, d.pipes
+	d.mu.Unlock()
+	if !opened {
+		return errors.New("starting")
+	}
+	var errs []error
+	for _, p := range pipes {
+		p.mu.Lock()
+		state := p.state
+		p.mu.Unlock()
+		if state != "running" && state != "finishing" {
+			errs = append(errs, fmt.Errorf("pipeline %s is %s", p.cfg.Name, state))
+		}
+		if err := p.trouble.err(); err != nil {
+			errs = append(errs, fmt.Errorf("pipeline %s: %w", p.cfg.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Summary counts what was done so far.
+func (d *Daemon) Summary() Summary {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var s Summary
+	for _, p := range d.pipes {
+		s.Pipelines = append(s.Pipelines, p.summary())
+	}
+	return s
+}
+
+// Status tells what the pipelines are doing.
+func (d *Daemon) Status() Status {
+	d.mu.Lock()
+	pipes := slices.Clone(d.pipes)
+	d.mu.Unlock()
+	var s Status
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, p := range pipes {
+		s.Pipelines = append(s.Pipelines, p.status(ctx))
+	}
+	return s
+}
+
+// Store gives an open store.
+func (d *Daemon) Store(name string) (eventstore.Store, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.stores[name]
+	return s, ok
+}
+
+// RetryPoison wakes the retry of entries in state retrying; "" wakes all pipelines.
+func (d *Daemon) RetryPoison(_ context.Context, pipeline string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.pipes {
+		if pipeline == "" || p.cfg.Name == pipeline {
+			select {
+			case p.retryWake <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// DropPoison removes parked entries and wakes what was held behind them.
+func (d *Daemon) DropPoison(ctx context.Context, store string, f poison.Filter) (int64, error) {
+	s, ok := d.Store(store)
+	if !ok {
+		return 0, fmt.Errorf("pipeline: no store is called %q", store)
+	}
+	n, err := s.DropParked(ctx, f)
+	d.RetryPoison(ctx, "")
+	return n, err
+}

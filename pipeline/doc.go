@@ -1,0 +1,9 @@
+// Package pipeline is leat's engine: it turns a checked configuration into running Watermill routers.
+//
+// A pipeline has an intake (source, steps up to the last append, commit) and relays (readers of the log, each with its
+// own checkpoint, that write one target). One router runs both: the intake is one of its handlers, each relay another.
+// Messages carry batches; every event of a batch has its own outcome.
+//
+// The package knows the contracts (sources, sinks, eventstore, table, codec, filter, pattern) and no implementation of
+// them. Start at Daemon (daemon.go), then line.go (one pipeline's life), intake.go and relay.go.
+package pipeline

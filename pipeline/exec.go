@@ -1,0 +1,147 @@
+package pipeline
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/leatdev/leat/pipeline/codec"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/filter"
+	"github.com/leatdev/leat/pipeline/pattern"
+)
+
+// errFiltered ends an event's way through the steps: it is not wanted. It is no failure.
+var errFiltered = errors.New("pipeline: filtered")
+
+// step is one compiled step. Its run works on the event in hand and returns nil where the event goes on, errFiltered
+// where it is not wanted, and any other error where it failed.
+type step interface {
+	run(x *exec) error
+}
+
+// framed is a step with its name and its `when`.
+type framed struct {
+	step
+	name string
+	when *filter.Program
+}
+
+// program is a list of steps that see the same events through one scope. It is safe for concurrent use.
+type program struct {
+	steps []framed
+	scope *filter.Scope
+	// metadata is set where an expression or pattern reads it: it is built before the steps run.
+	metadata bool
+	// wrong is told of a value of the wrong type under a condition, which made it false.
+	wrong func(step string, err error)
+	pool  sync.Pool
+}
+
+// exec is the state of one goroutine that runs a program.
+type exec struct {
+	prog   *program
+	view   *filter.View
+	ev     event.Recorded
+	fields pattern.Fields
+	buf    []byte
+
+	// The intake gathers what the event gives.
+	appends []eventstore.Append
+	// key is the identity from which the ids of further events are derived.
+	key string
+	// A relay gathers what is to leave.
+	out []item
+	src int
+}
+
+func (p *program) get() *exec {
+	if x, ok := p.pool.Get().(*exec); ok {
+		return x
+	}
+	return &exec{prog: p, view: p.scope.NewView()}
+}
+
+func (p *program) put(x *exec) {
+	x.ev = event.Recorded{}
+	x.appends, x.key = nil, ""
+	x.out = nil
+	p.pool.Put(x)
+}
+
+// stepError says in which step an event failed.
+type stepError struct {
+	step string
+	err  error
+}
+
+func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
+func (e *stepError) Unwrap() error { return e.err }
+
+// start points x at an event.
+func (x *exec) start(e *event.Recorded) {
+	x.ev = *e
+	if x.prog.metadata {
+		codec.FillMetadata(&x.ev.Event)
+	}
+	x.view.Reset(&x.ev)
+}
+
+// changed is called when a step has changed x.ev: it no longer leaves as it came.
+func (x *exec) changed() {
+	x.ev.Changed = true
+	x.view.Reset(&x.ev)
+}
+
+// run takes the event in hand through the steps. The error is a *stepError, or errFiltered.
+func (x *exec) run() error {
+	for i := range x.prog.steps {
+		s := &x.prog.steps[i]
+		if s.when != nil && !x.truth(s.when, s.name) {
+			continue
+		}
+		if err := s.run(x); err != nil {
+			if err == errFiltered {
+				return err
+			}
+			return &stepError{step: s.name, err: err}
+		}
+	}
+	return nil
+}
+
+// truth evaluates a condition; a value of the wrong type makes it false and is counted.
+func (x *exec) truth(p *filter.Program, step string) bool {
+	ok, err := p.Bool(x.view)
+	if err != nil {
+		x.prog.wrong(step, err)
+		return false
+	}
+	return ok
+}
+
+type filterStep struct {
+	cond *filter.Program
+	name string
+}
+
+func (s *filterStep) run(x *exec) error {
+	if !x.truth(s.cond, s.name) {
+		return errFiltered
+	}
+	return nil
+}
+
+type matchStep struct{ pattern *pattern.Pattern }
+
+func (s *matchStep) run(x *exec) error {
+	codec.Fields(&x.ev.Event, &x.fields)
+	ok, err := s.pattern.MatchFields(&x.fields)
+	if err != nil {
+		return event.PoisonAs(event.CodeMalformed, err)
+	}
+	if !ok {
+		return errFiltered
+	}
+	return nil
+}

@@ -1,0 +1,257 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/codec"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
+)
+
+// pending is a source event that has a unit to commit.
+type pending struct {
+	b    *event.Batch
+	i    int
+	lane string
+	unit eventstore.Unit
+	// outcome is the event's when the unit is committed.
+	outcome event.Outcome
+	// err is why it is poisoned or dropped, in words for people; step is where.
+	err      error
+	attempts int
+	// through is the last event of the batch that the unit's cursor may cover.
+	through int
+	// retry is the parked entry that this event comes from; nil for events of the source.
+	retry *poison.Entry
+}
+
+// released reports whether the event went back to its source.
+func (d *pending) released() bool { return d.b.Outcome(d.i) == event.Released }
+
+// result is what the steps made of one event.
+type result struct {
+	appends []eventstore.Append
+	err     error // nil, errFiltered, or why it is poisoned
+	lane    string
+	// ev is the event as its envelope gave it.
+	ev event.Recorded
+}
+
+// payloadHash is the inbox's hash; it must be the same after a restart.
+func payloadHash(b []byte) uint64 {
+	// FNV-1a, 64 bits (Fowler, Noll, Vo).
+	h := uint64(14695981039346656037)
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	if h == 0 {
+		h = 1
+	}
+	return h
+}
+
+// key is the identity of a source event: the same again when it is delivered again; "" where it has none.
+func (p *pipe) key(b *event.Batch, i int, e *event.Event) string {
+	if b.Cursor != nil {
+		c := b.Cursor(i)
+		return c.Key + ":" + c.Value
+	}
+	if e.ID != "" {
+		return e.Source + "|" + e.ID
+	}
+	if b.Key != nil {
+		return b.Key(i)
+	}
+	return ""
+}
+
+// decode takes the body apart and fills in what the source's frame says.
+func (p *pipe) decode(b *event.Batch, i int, x *exec) error {
+	e := &b.Events[i]
+	if err := codec.Decode(e, p.envelope, int(p.cfg.Limits.EventSize)); err != nil {
+		return &stepError{step: "source", err: err}
+	}
+	if p.plan.eventMap != nil {
+		m := p.plan.eventMap.prog.get()
+		m.start(&event.Recorded{Event: *e})
+		err := p.plan.eventMap.apply(m)
+		*e = m.ev.Event
+		p.plan.eventMap.prog.put(m)
+		if err != nil {
+			return &stepError{step: "source", err: event.PoisonAs(event.CodeExpression, err)}
+		}
+	}
+	x.ev = event.Recorded{Event: *e}
+	return nil
+}
+
+// steps runs the intake's steps on event i. A panic of a plugin is the event's failure.
+func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.err = &stepError{step: "intake", err: &panicError{value: v, stack: debug.Stack()}}
+		}
+	}()
+	if err := p.decode(b, i, x); err != nil {
+		return result{err: err, ev: event.Recorded{Event: b.Events[i]}}
+	}
+	r.ev = x.ev
+	x.appends = nil
+	if p.plan.log {
+		key := p.key(b, i, &x.ev.Event)
+		if key == "" {
+			key = event.NewID()
+		}
+		x.key = p.cfg.Name + "\x00" + key
+		if x.ev.ID == "" {
+			x.ev.ID = derivedID(x.key, "source", 0)
+			r.ev.ID = x.ev.ID
+		}
+	}
+	x.start(&x.ev)
+	if p.plan.orderBy != nil {
+		lane, err := p.plan.orderBy.JSON(x.buf[:0], x.view)
+		if err != nil {
+			r.err = &stepError{step: "source", err: event.PoisonAs(event.CodeExpression, fmt.Errorf("order_by: %w", err))}
+			return r
+		}
+		x.buf = lane
+		r.lane = string(lane)
+	}
+	r.err = x.run()
+	r.appends = x.appends
+	if !p.plan.log {
+		r.ev = x.ev
+	}
+	return r
+}
+
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// unitOf makes the unit of an event that gives something; ok is false where nothing is to be committed.
+func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, bool) {
+	d := pending{b: b, i: i, lane: r.lane, attempts: attempts, outcome: event.Committed, through: i}
+	if r.err == errFiltered || (r.err == nil && len(r.appends) == 0) {
+		return d, false
+	}
+	if _, skipped := event.AsSkip(r.err); skipped {
+		return d, false
+	}
+	d.unit.Pipeline = p.cfg.Name
+	d.unit.Inbox = p.mark(b, i, &r.ev.Event)
+	if r.err != nil {
+		p.poison(&d, r.err)
+		return d, true
+	}
+	d.unit.Appends = r.appends
+	d.unit.Within = p.within
+	return d, true
+}
+
+// mark gives the inbox entry of an event; nil where its place in the source is remembered instead, or where nothing
+// identifies it.
+func (p *pipe) mark(b *event.Batch, i int, e *event.Event) *eventstore.Mark {
+	if b.Cursor != nil && !p.lanes {
+		return nil
+	}
+	key := p.key(b, i, e)
+	if key == "" {
+		return nil
+	}
+	return &eventstore.Mark{Key: key, Hash: payloadHash(b.Events[i].Raw)}
+}
+
+// poison turns a pending event into one that is parked.
+func (p *pipe) poison(d *pending, err error) {
+	d.err, d.outcome = err, event.Poisoned
+	d.unit.Appends, d.unit.Within = nil, nil
+	e := p.entry(d.b, d.i, err)
+	e.Attempts = d.attempts + 1
+	if d.retry != nil {
+		e.Key, e.First, e.Edited = d.retry.Key, d.retry.First, d.retry.Edited
+		e.Attempts += d.retry.Attempts
+		if e.Step == d.retry.Step {
+			d.unit.Unpark = nil // the entry stays, with the new reason
+		}
+	}
+	d.unit.Park = []poison.Entry{e}
+}
+
+// entry writes down what is known of a failed source event.
+func (p *pipe) entry(b *event.Batch, i int, err error) poison.Entry {
+	e := b.Events[i].Clone()
+	now := p.now()
+	out := poison.Entry{
+		Pipeline: p.cfg.Name, Step: stepOf(err), State: poison.Parked, Code: codeOf(err), Reason: err.Error(), Stack: stackOf(err),
+		First: now, Last: now, EventID: e.ID, Type: e.Type, Source: e.Source,
+		Payload: e.Raw, Envelope: p.envelope, Metadata: e.Metadata, TraceID: traceID(&e),
+	}
+	out.Key = p.key(b, i, &e)
+	if out.Key == "" {
+		out.Key = event.NewID()
+	}
+	return out
+}
+
+func traceID(e *event.Event) string {
+	parent := e.Meta("traceparent") // W3C: version-traceid-spanid-flags
+	if len(parent) >= 35 {
+		return parent[3:35]
+	}
+	return ""
+}
+
+func stepOf(err error) string {
+	var s *stepError
+	if errors.As(err, &s) {
+		return s.step
+	}
+	return "append"
+}
+
+func stackOf(err error) string {
+	var p *panicError
+	if errors.As(err, &p) {
+		return string(p.stack)
+	}
+	return ""
+}
+
+// codeOf gives the stable code of a failure.
+func codeOf(err error) string {
+	if c := event.Code(err); c != "" {
+		return c
+	}
+	var conflict *eventstore.ConflictError
+	var p *panicError
+	switch {
+	case errors.As(err, &p):
+		return event.CodePanic
+	case errors.As(err, &conflict):
+		return event.CodeConflict
+	case errors.Is(err, eventstore.ErrIDReused):
+		return event.CodeIDReused
+	case errors.Is(err, eventstore.ErrIdempotency):
+		return event.CodeIdempotency
+	case errors.Is(err, eventstore.ErrTooLarge):
+		return event.CodeTooLarge
+	}
+	return event.CodeAttempts
+}
+
+// since gives the age of an event for the end-to-end histogram.
+func (p *pipe) since(at time.Time) (time.Duration, bool) {
+	if at.IsZero() {
+		return 0, false
+	}
+	return p.now().Sub(at), true
+}

@@ -1,0 +1,408 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"golang.org/x/time/rate"
+
+	"github.com/leatdev/leat/pipeline/codec"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/telemetry"
+)
+
+// relay reads what its pipeline's last append wrote and brings it to one target. It is a Watermill subscriber and the
+// handler of its messages at once: a page of the log is a message, and the next one follows when it is handled.
+//
+// All that changes its place happens in that one handler, so there is no lock around it.
+type relay struct {
+	pipe    *pipe
+	plan    *relayPlan
+	target  target
+	limiter *rate.Limiter
+	metrics *telemetry.Relay
+	lease   eventstore.Lease
+
+	// position is the checkpoint; seen is how far the relay has come, past pages of which nothing was to be written.
+	position, seen, head atomic.Int64
+	saved                time.Time
+	delivered            atomic.Int64
+	skipped              atomic.Int64
+	parked               atomic.Int64
+
+	// held are streams with parked events: later ones wait behind them.
+	held map[event.Stream]bool
+	// blocked: `hold: pipeline`, and something is parked.
+	blocked bool
+	wake    chan struct{}
+	moved   chan struct{} // told when seen moves
+	paused  atomic.Bool
+}
+
+// target is what a relay writes to.
+type target interface {
+	// write hands over the items of a page and moves the checkpoint behind it, with what could not be delivered
+	// parked. It returns the place that it reached (hold: pipeline stops early) or an error when the pipeline stops.
+	write(ctx context.Context, r *relay, g *gathered) error
+	// commit moves the checkpoint alone, or with parked entries taken away.
+	commit(ctx context.Context, r *relay, to int64, park []poison.Entry, unpark []int64) error
+	close() error
+}
+
+// gathered is what a relay's steps made of a page.
+type gathered struct {
+	events []event.Recorded
+	items  []item
+	park   []poison.Entry
+	// to is the position behind the page.
+	to int64
+}
+
+type relayJob struct {
+	page  *eventstore.Page
+	retry bool
+}
+
+type relayJobKey struct{}
+
+// Subscribe implements message.Subscriber: it follows the log until the relay is stopped.
+func (r *relay) Subscribe(context.Context, string) (<-chan *message.Message, error) {
+	out := make(chan *message.Message)
+	pages := make(chan *eventstore.Page)
+	var reading sync.WaitGroup
+	reading.Go(func() { r.read(pages) })
+	go func() {
+		defer close(out)
+		defer reading.Wait()
+		for {
+			var job relayJob
+			select {
+			case <-r.pipe.relaysStop.Done():
+				return
+			case <-r.wake:
+				job.retry = true
+			case job.page = <-pages:
+			}
+			m := message.NewMessage("", nil)
+			m.SetContext(context.WithValue(context.Background(), relayJobKey{}, job))
+			select {
+			case out <- m:
+			case <-r.pipe.relaysStop.Done():
+				return
+			}
+			select {
+			case <-m.Acked():
+			case <-m.Nacked():
+			}
+		}
+	}()
+	return out, nil
+}
+
+// Close implements message.Subscriber; the pipeline stops its relays itself.
+func (r *relay) Close() error { return nil }
+
+// read follows the log and hands on its pages, one ahead of the one that is handled.
+func (r *relay) read(pages chan<- *eventstore.Page) {
+	ctx := r.pipe.relaysStop
+	after := r.seen.Load()
+	for ctx.Err() == nil {
+		o := eventstore.SubscribeOptions{After: after, Filter: eventstore.Filter{Origins: []string{r.pipe.cfg.Name}},
+			MaxEvents: r.plan.frame.Batch.Events, MaxBytes: int(r.plan.frame.Batch.Bytes)}
+		for page, err := range r.pipe.store.Subscribe(ctx, o) {
+			if err != nil {
+				if ctx.Err() == nil {
+					r.pipe.limited("read").Error("the log cannot be read; trying again", "relay", r.plan.name, "error", err)
+				}
+				break
+			}
+			after = page.Through
+			select {
+			case pages <- &page:
+			case <-ctx.Done():
+				return
+			}
+		}
+		sleep(time.Second, ctx)
+	}
+}
+
+// handle is the router's handler of the relay. It never fails: what cannot be done now is tried again, in here.
+func (r *relay) handle(m *message.Message) error {
+	job, _ := m.Context().Value(relayJobKey{}).(relayJob)
+	var err error
+	switch {
+	case job.retry:
+		err = r.again(r.pipe.hard)
+	default:
+		err = r.page(r.pipe.hard, job.page)
+	}
+	if err != nil && !errors.Is(err, errStopped) && r.pipe.hard.Err() == nil {
+		r.pipe.fail(fmt.Errorf("relay %s: %w", r.plan.name, err))
+	}
+	return nil
+}
+
+func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
+	for r.blocked || r.paused.Load() {
+		// Somebody must mend what is parked, or resume the relay.
+		select {
+		case <-r.wake:
+			if err := r.again(ctx); err != nil {
+				return err
+			}
+		case <-r.pipe.relaysStop.Done():
+			return errStopped
+		}
+	}
+	r.head.Store(max(r.head.Load(), page.Head))
+	if page.Through <= r.seen.Load() {
+		return nil
+	}
+	if len(page.Events) > 0 {
+		g := r.gather(page.Events)
+		g.to = page.Through
+		if err := r.target.write(ctx, r, g); err != nil {
+			return err
+		}
+		r.lag(&page.Events[len(page.Events)-1])
+	} else if now := r.pipe.now(); now.Sub(r.saved) >= time.Second {
+		if err := r.target.commit(ctx, r, page.Through, nil, nil); err != nil {
+			return err
+		}
+	}
+	r.progress(page.Through)
+	return nil
+}
+
+// progress notes how far the relay has come and tells whoever waits for it.
+func (r *relay) progress(to int64) {
+	r.seen.Store(max(r.seen.Load(), to))
+	r.metrics.Position(r.seen.Load(), r.head.Load())
+	select {
+	case r.moved <- struct{}{}:
+	default:
+	}
+}
+
+func (r *relay) lag(last *event.Recorded) {
+	if r.head.Load() <= last.Position {
+		r.metrics.LagSeconds(0)
+		return
+	}
+	r.metrics.LagSeconds(max(0, r.pipe.now().Sub(last.Committed).Seconds()))
+}
+
+// gather takes the events of a page through the relay's steps. What fails there is parked; what belongs to a stream
+// with parked events is held behind them.
+func (r *relay) gather(events []event.Recorded) *gathered {
+	g := &gathered{events: events}
+	x := r.plan.prog.get()
+	defer r.plan.prog.put(x)
+	x.out = make([]item, 0, len(events))
+	for i := range events {
+		e := &events[i]
+		before := len(x.out)
+		err := r.runSteps(x, e, i)
+		if r.held[e.Stream] && (err == nil || err == errFiltered) {
+			if len(x.out) > before {
+				g.park = append(g.park, r.entry(e, nil, poison.Held))
+			}
+			x.out = x.out[:before]
+			continue
+		}
+		if err == nil || err == errFiltered {
+			if len(x.out) == before {
+				r.skipped.Add(1)
+				r.metrics.Filtered(1)
+			}
+			continue
+		}
+		x.out = x.out[:before]
+		if _, skip := event.AsSkip(err); skip {
+			r.skipped.Add(1)
+			r.metrics.Filtered(1)
+			continue
+		}
+		g.park = append(g.park, r.entry(e, err, poison.Parked))
+		r.hold(e.Stream)
+	}
+	g.items = x.out
+	return g
+}
+
+func (r *relay) runSteps(x *exec, e *event.Recorded, i int) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &stepError{step: r.plan.name, err: newPanic(v)}
+		}
+	}()
+	x.src = i
+	x.start(e)
+	return x.run()
+}
+
+// hold makes later events of the stream wait, where the pipeline says so.
+func (r *relay) hold(s event.Stream) {
+	switch r.pipe.cfg.Poison.Hold {
+	case "stream":
+		r.held[s] = true
+	case "pipeline":
+		r.blocked = true
+	}
+}
+
+// entry writes down an event that the relay cannot deliver.
+func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.Entry {
+	now := r.pipe.now()
+	c := e.Clone()
+	out := poison.Entry{
+		Pipeline: r.pipe.cfg.Name, Step: r.plan.name, Relay: r.plan.id, State: state, Attempts: 1, First: now, Last: now,
+		Key: strconv.FormatInt(e.Position, 10), Stream: e.Stream, Position: e.Position,
+		EventID: c.ID, Type: c.Type, Source: c.Source, Metadata: c.Metadata, Envelope: c.Envelope, TraceID: traceID(&c),
+	}
+	if e.Position == 0 { // a pipeline without a log: the inbox key identifies it
+		out.Key = e.Source + "|" + e.ID
+	}
+	out.Payload, out.Envelope = payloadOf(&c)
+	if state == poison.Held {
+		out.Code, out.Reason = event.CodeHeld, "waits behind a parked event of stream "+e.Stream.String()
+		return out
+	}
+	out.Step = r.plan.name
+	out.Code, out.Reason, out.Stack = codeOf(err), err.Error(), stackOf(err)
+	return out
+}
+
+// payloadOf gives an event's body as it came, or one that says the same.
+func payloadOf(e *event.Event) ([]byte, event.Envelope) {
+	if !e.Changed && len(e.Raw) > 0 {
+		return e.Raw, e.Envelope
+	}
+	body, err := codec.Encode(nil, e, event.EventBridge)
+	if err != nil {
+		return e.Data, event.Plain
+	}
+	return body, event.EventBridge
+}
+
+// tell logs and counts what was parked.
+func (r *relay) tell(park []poison.Entry) {
+	for i := range park {
+		e := &park[i]
+		if e.State == poison.Held {
+			continue
+		}
+		r.parked.Add(1)
+		r.metrics.Poisoned(e.Code, 1)
+		r.pipe.limited("poison").Warn("event poisoned", "relay", r.plan.name, "code", e.Code, "position", e.Position, "event", e.EventID, "reason", e.Reason)
+		r.pipe.copyPoison(*e)
+	}
+}
+
+// again takes up the entries that were sent again and, behind those that are mended or gone, the held ones.
+func (r *relay) again(ctx context.Context) error {
+	var all []poison.Entry
+	for e, err := range r.pipe.store.ListParked(ctx, poison.Filter{Relay: r.plan.id}) {
+		if err != nil {
+			return fmt.Errorf("pipeline: list parked events: %w", err)
+		}
+		all = append(all, e)
+	}
+	sortByPosition(all)
+	stuck := map[event.Stream]bool{}
+	blocked := false
+	for i := range all {
+		e := &all[i]
+		if e.State == poison.Parked || (stuck[e.Stream] && r.pipe.cfg.Poison.Hold != "none") {
+			stuck[e.Stream] = true
+			blocked = true
+			continue
+		}
+		done, err := r.resend(ctx, e)
+		if err != nil {
+			return err
+		}
+		if !done {
+			stuck[e.Stream] = true
+			blocked = true
+		}
+	}
+	r.held = map[event.Stream]bool{}
+	if r.pipe.cfg.Poison.Hold == "stream" {
+		r.held = stuck
+	}
+	r.blocked = blocked && r.pipe.cfg.Poison.Hold == "pipeline"
+	return nil
+}
+
+// resend delivers one parked event; false where it failed again and stays.
+func (r *relay) resend(ctx context.Context, e *poison.Entry) (bool, error) {
+	ev, err := r.parkedEvent(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	held := r.held
+	r.held = map[event.Stream]bool{} // it is its own turn now
+	g := r.gather([]event.Recorded{*ev})
+	g.to = -1
+	for i := range g.park {
+		again(&g.park[i], e)
+	}
+	if len(g.park) > 0 {
+		err = r.target.commit(ctx, r, -1, g.park, nil)
+	} else {
+		err = r.target.(resender).resend(ctx, r, g, e)
+	}
+	failed := r.held[ev.Stream] || r.blocked || len(g.park) > 0
+	r.held = held
+	if errors.Is(err, eventstore.ErrGone) { // dropped meanwhile
+		return true, nil
+	}
+	return !failed, err
+}
+
+// resender is the part of a target that delivers one parked event and takes its entry away.
+type resender interface {
+	resend(ctx context.Context, r *relay, g *gathered, e *poison.Entry) error
+}
+
+func again(e *poison.Entry, was *poison.Entry) {
+	e.First, e.Attempts, e.Edited = was.First, was.Attempts+1, was.Edited
+	e.Key, e.Position, e.Stream = was.Key, was.Position, was.Stream
+	if was.Edited {
+		e.Payload, e.Envelope = was.Payload, was.Envelope
+	}
+}
+
+// parkedEvent gives the event of an entry: from the log, with the body that a person gave it.
+func (r *relay) parkedEvent(ctx context.Context, e *poison.Entry) (*event.Recorded, error) {
+	var ev *event.Recorded
+	for got, err := range r.pipe.store.ReadAll(ctx, eventstore.ReadOptions{From: e.Position, To: e.Position}) {
+		if err != nil {
+			return nil, fmt.Errorf("pipeline: read position %d: %w", e.Position, err)
+		}
+		ev = got
+	}
+	if ev == nil {
+		return nil, fmt.Errorf("pipeline: %w: position %d of a parked event is not in the log", eventstore.ErrCorrupt, e.Position)
+	}
+	if e.Edited {
+		edited := event.Event{Raw: e.Payload}
+		if err := codec.Decode(&edited, e.Envelope, 0); err != nil {
+			return ev, nil // the check at the edit refuses such a body; the log's own is the safe one
+		}
+		edited.ID = ev.ID // sent again with the same id
+		edited.Metadata = ev.Metadata
+		ev.Event = edited
+	}
+	return ev, nil
+}

@@ -1,0 +1,114 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/poison"
+)
+
+// Summary is what a run did.
+type Summary struct {
+	Pipelines []PipelineSummary `json:"pipelines"`
+}
+
+// PipelineSummary counts one pipeline's source events by outcome, and what its relays delivered.
+type PipelineSummary struct {
+	Name      string `json:"name"`
+	Received  int64  `json:"received"`
+	Committed int64  `json:"committed"`
+	Delivered int64  `json:"delivered"`
+	Filtered  int64  `json:"filtered"`
+	Duplicate int64  `json:"duplicate"`
+	Dropped   int64  `json:"dropped"`
+	Poisoned  int64  `json:"poisoned"`
+	Released  int64  `json:"released"`
+	// Projected and Forwarded count events that relays brought to tables and sinks; RelayPoisoned those that a relay parked.
+	Projected     int64 `json:"projected"`
+	Forwarded     int64 `json:"forwarded"`
+	RelayPoisoned int64 `json:"relay_poisoned"`
+	// Undelivered counts log positions that relays have not reached.
+	Undelivered int64 `json:"undelivered"`
+	// Log is false for pipelines that append nothing.
+	Log bool `json:"log"`
+}
+
+func (p *pipe) summary() PipelineSummary {
+	c := &p.counts
+	s := PipelineSummary{
+		Name: p.cfg.Name, Received: c.received.Load(), Committed: c.of(event.Committed), Delivered: c.of(event.Delivered),
+		Filtered: c.of(event.Filtered), Duplicate: c.of(event.Duplicate), Dropped: c.of(event.Dropped), Poisoned: c.of(event.Poisoned),
+		Released: c.of(event.Released), Undelivered: p.undelivered(), Log: p.plan.log,
+	}
+	for _, r := range p.relays {
+		if r.plan.kind == kindProject {
+			s.Projected += r.delivered.Load()
+		} else {
+			s.Forwarded += r.delivered.Load()
+		}
+		if p.plan.log {
+			s.RelayPoisoned += r.parked.Load()
+		}
+	}
+	return s
+}
+
+// Status is what a daemon is doing.
+type Status struct {
+	Pipelines []PipelineStatus `json:"pipelines"`
+}
+
+// PipelineStatus is the state of one pipeline.
+type PipelineStatus struct {
+	PipelineSummary
+	State   string        `json:"state"`
+	Trouble string        `json:"trouble,omitempty"`
+	Flight  int           `json:"in_flight"`
+	Store   string        `json:"store"`
+	Parked  int64         `json:"parked"`
+	Oldest  *time.Time    `json:"oldest_parked,omitempty"`
+	Relays  []RelayStatus `json:"relays"`
+}
+
+// RelayStatus is the state of one relay.
+type RelayStatus struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Target    string `json:"target"`
+	Position  int64  `json:"position"`
+	Head      int64  `json:"head"`
+	Lag       int64  `json:"lag"`
+	Delivered int64  `json:"delivered"`
+	Poisoned  int64  `json:"poisoned"`
+	Outage    string `json:"outage,omitempty"`
+	Paused    bool   `json:"paused,omitempty"`
+}
+
+func (p *pipe) status(ctx context.Context) PipelineStatus {
+	p.mu.Lock()
+	s := PipelineStatus{State: p.state, Store: p.cfg.Store}
+	p.mu.Unlock()
+	s.PipelineSummary = p.summary()
+	if err := p.trouble.err(); err != nil {
+		s.Trouble = err.Error()
+	}
+	p.room.mu.Lock()
+	s.Flight = p.room.events
+	p.room.mu.Unlock()
+	if n, oldest, err := p.store.CountParked(ctx, poison.Filter{Pipeline: p.cfg.Name}); err == nil && n > 0 {
+		s.Parked, s.Oldest = n, &oldest
+	}
+	head, err := p.store.Head(ctx)
+	for _, r := range p.relays {
+		at := r.seen.Load()
+		st := RelayStatus{ID: r.plan.id, Name: r.plan.name, Kind: r.plan.kind, Target: r.plan.target, Position: at, Delivered: r.delivered.Load(),
+			Poisoned: r.parked.Load(), Outage: p.trouble.of("relay " + r.plan.name), Paused: r.paused.Load()}
+		if err == nil && p.plan.log {
+			st.Head, st.Lag = head.Position, max(0, head.Position-at)
+		}
+		s.Relays = append(s.Relays, st)
+	}
+	return s
+}

@@ -1,0 +1,260 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/project"
+	"github.com/leatdev/leat/pipeline/table"
+)
+
+// tableTarget writes rows; its checkpoint is in the table's database, in the transaction of the rows.
+type tableTarget struct {
+	tables   table.Store
+	proj     *project.Projection
+	def      *table.Def
+	logID    string
+	building bool
+}
+
+func (p *pipe) newTableTarget(rp *relayPlan) (*tableTarget, error) {
+	proj, err := project.Compile(rp.projects, p.env.tables[rp.table])
+	if err != nil {
+		return nil, fmt.Errorf("relay %s: %w", rp.name, err)
+	}
+	return &tableTarget{tables: p.store.Tables(), proj: proj, def: proj.Def(), logID: p.head.LogID}, nil
+}
+
+// open makes or checks the table, takes it under the relay's epoch, and gives the place from which to go on.
+func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, error) {
+	if _, err := t.tables.Ensure(ctx, t.def, t.proj.Definition()+"/"+r.plan.definition, r.plan.id, t.logID); err != nil {
+		return 0, err
+	}
+	info, err := t.tables.Take(ctx, t.def, r.plan.id, r.lease.Epoch)
+	if err != nil {
+		return 0, err
+	}
+	if info.LogID != "" && info.LogID != t.logID {
+		return 0, fmt.Errorf("table %s: %w", t.def.Name, table.ErrForeignLog)
+	}
+	if info.Position > r.pipe.head.Position {
+		return 0, fmt.Errorf("table %s stands at position %d, the log ends at %d: it belongs to a longer or other log: %w", t.def.Name, info.Position, r.pipe.head.Position, table.ErrForeignLog)
+	}
+	t.building = info.Building == t.def.Version
+	r.position.Store(info.Position)
+	if info.Position == 0 && from > 0 {
+		return from, nil
+	}
+	return info.Position, t.swap(ctx, r)
+}
+
+func (t *tableTarget) close() error { return nil }
+
+func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) error {
+	to, w, items, parked, err := t.fold(ctx, r, g)
+	if err != nil {
+		return err
+	}
+	park := mergeParks(g.park, parked)
+	w.Park = park
+	if err := t.apply(ctx, r, w, to); err != nil {
+		return err
+	}
+	r.delivered.Add(int64(items))
+	r.metrics.Delivered(items)
+	r.tell(park)
+	if to < g.to {
+		return r.rest(ctx, g, to)
+	}
+	return t.swap(ctx, r)
+}
+
+// fold computes the rows of a page. An event that fails is parked, and with it what must not overtake it; the rest is
+// computed anew, so that nothing of it is left in the rows.
+func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64, w *table.Write, items int, park []poison.Entry, err error) {
+	todo := g.items
+	to = g.to
+	for {
+		in := make([]project.Item, len(todo))
+		for i := range todo {
+			in[i] = project.Item{Event: &todo[i].ev, Step: todo[i].op}
+		}
+		var res *project.Result
+		err := r.pipe.persist(ctx, func() (err error) {
+			res, err = t.proj.Apply(ctx, t.tables, in)
+			return err
+		})
+		if err != nil {
+			return 0, nil, 0, nil, err
+		}
+		if len(res.Failed) == 0 {
+			return to, &table.Write{Def: t.def, Put: res.Put, Delete: res.Delete}, len(todo), park, nil
+		}
+		first := len(todo)
+		for i := range res.Failed {
+			first = min(first, i)
+		}
+		todo, park, to = t.without(r, g, todo, first, res.Failed[first], park, to)
+	}
+}
+
+// without parks the event of todo[at] and takes away what must wait behind it.
+func (t *tableTarget) without(r *relay, g *gathered, todo []item, at int, why error, park []poison.Entry, to int64) ([]item, []poison.Entry, int64) {
+	src := todo[at].src
+	bad := &g.events[src]
+	if event.Code(why) == "" {
+		why = event.WithCode(event.CodeProjection, why)
+	}
+	park = append(park, r.entry(bad, why, poison.Parked))
+	r.hold(bad.Stream)
+	var left []item
+	heldAt := -1
+	for _, it := range todo {
+		e := &g.events[it.src]
+		switch {
+		case it.src == src:
+		case it.src > src && r.blocked:
+			to = bad.Position
+		case it.src > src && r.held[e.Stream]:
+			if heldAt != it.src {
+				park = append(park, r.entry(e, nil, poison.Held))
+				heldAt = it.src
+			}
+		default:
+			left = append(left, it)
+		}
+	}
+	if r.blocked {
+		to = bad.Position
+	}
+	return left, park, to
+}
+
+func (t *tableTarget) apply(ctx context.Context, r *relay, w *table.Write, to int64) error {
+	from := r.position.Load()
+	if to < 0 {
+		to = from
+	}
+	w.Checkpoint = &table.Checkpoint{Relay: r.plan.id, LogID: t.logID, Epoch: r.lease.Epoch, From: from, To: to}
+	start := r.pipe.now()
+	err := r.pipe.persist(ctx, func() error {
+		err := t.tables.Apply(ctx, w)
+		if errors.Is(err, table.ErrFenced) && to > from && t.stands(ctx, r, to) {
+			return nil // an earlier try, whose answer was lost, had gone through
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("table %s: %w", t.def.Name, err)
+	}
+	r.metrics.Write(r.pipe.now().Sub(start), len(w.Put)+len(w.Delete))
+	r.position.Store(to)
+	r.saved = r.pipe.now()
+	return nil
+}
+
+// stands reports whether the table's checkpoint is ours and at a position.
+func (t *tableTarget) stands(ctx context.Context, r *relay, at int64) bool {
+	info, err := t.tables.Take(ctx, t.def, r.plan.id, r.lease.Epoch)
+	return err == nil && info.Position == at
+}
+
+func (t *tableTarget) commit(ctx context.Context, r *relay, to int64, park []poison.Entry, unpark []int64) error {
+	if err := t.apply(ctx, r, &table.Write{Def: t.def, Park: park, Unpark: unpark}, to); err != nil {
+		return err
+	}
+	return t.swap(ctx, r)
+}
+
+// swap puts a table that was built beside in the place of the old one, once it has caught up.
+func (t *tableTarget) swap(ctx context.Context, r *relay) error {
+	if !t.building || r.position.Load() < r.head.Load() {
+		return nil
+	}
+	if err := t.tables.Swap(ctx, t.def); err != nil {
+		return fmt.Errorf("table %s: %w", t.def.Name, err)
+	}
+	t.building = false
+	r.pipe.log.Info("table was built anew and is in place", "table", t.def.Name, "version", t.def.Version, "position", r.position.Load())
+	return nil
+}
+
+// resend implements resender.
+func (t *tableTarget) resend(ctx context.Context, r *relay, g *gathered, e *poison.Entry) error {
+	_, w, items, park, err := t.fold(ctx, r, g)
+	if err != nil {
+		return err
+	}
+	if len(park) > 0 {
+		again(&park[0], e)
+		return t.commit(ctx, r, -1, park[:1], nil)
+	}
+	w.Unpark = []int64{e.ID}
+	if err := t.apply(ctx, r, w, -1); err != nil {
+		return err
+	}
+	r.delivered.Add(int64(items))
+	return nil
+}
+
+// openInline prepares the projections that run in the append's own transaction.
+func (p *pipe) openInline(ctx context.Context) error {
+	if len(p.plan.inline) == 0 {
+		return nil
+	}
+	type inline struct {
+		plan *relayPlan
+		proj *project.Projection
+	}
+	var all []inline
+	for _, rp := range p.plan.inline {
+		proj, err := project.Compile(rp.projects, p.env.tables[rp.table])
+		if err != nil {
+			return fmt.Errorf("project %s: %w", rp.table, err)
+		}
+		if _, err := p.store.Tables().Ensure(ctx, proj.Def(), proj.Definition()+"/"+rp.definition, rp.id, p.head.LogID); err != nil {
+			return err
+		}
+		all = append(all, inline{plan: rp, proj: proj})
+	}
+	p.within = func(ctx context.Context, tx table.Tx, written []event.Recorded) error {
+		for _, in := range all {
+			x := in.plan.prog.get()
+			x.out = nil
+			for i := range written {
+				if written[i].Origin != p.cfg.Name {
+					continue
+				}
+				x.start(&written[i])
+				if err := x.run(); err != nil && err != errFiltered {
+					in.plan.prog.put(x)
+					return err
+				}
+			}
+			items := make([]project.Item, len(x.out))
+			for i := range x.out {
+				items[i] = project.Item{Event: &x.out[i].ev, Step: x.out[i].op}
+			}
+			in.plan.prog.put(x)
+			res, err := in.proj.Apply(ctx, tx, items)
+			if err != nil {
+				return err
+			}
+			for _, why := range res.Failed {
+				return &stepError{step: in.plan.name, err: event.PoisonAs(event.CodeProjection, why)}
+			}
+			if err := tx.Write(ctx, in.proj.Def(), res.Put, res.Delete); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+var _ = []target{(*tableTarget)(nil), (*forwardTarget)(nil)}
+
+var _ = []resender{(*tableTarget)(nil), (*forwardTarget)(nil)}
