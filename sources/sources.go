@@ -53,6 +53,13 @@ func TraitsOf(s Source) Traits {
 	return Traits{}
 }
 
+// Failing is a source whose input can end by a fault.
+type Failing interface {
+	// Err is asked once the channel is closed: nil where the input just ended or ctx was done, else why nothing more
+	// comes. The pipeline has failed then; it has not ended.
+	Err() error
+}
+
 // Env is what a source gets from the daemon.
 type Env struct {
 	Pipeline string
