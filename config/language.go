@@ -15,6 +15,9 @@ type Config struct {
 	Tables    map[string]*Table
 	Server    Server
 	Telemetry Telemetry
+	// Tests and AWS are kept as they stand in the files.
+	Tests []Raw
+	AWS   map[string]Raw
 }
 
 // Server is the daemon's listener.
@@ -47,20 +50,29 @@ type Pipeline struct {
 	Drain  time.Duration `yaml:"drain,omitempty" default:"25s" doc:"how long work in flight may take to finish at a stop"`
 }
 
+// Defaults is what every pipeline starts from.
+type Defaults struct {
+	Retry  Retry         `yaml:"retry,omitempty" doc:"attempts of an event's own failures"`
+	Poison Poison        `yaml:"poison,omitempty" doc:"what happens to events that failed for good"`
+	Store  string        `yaml:"store,omitempty" default:"main" doc:"name of the store"`
+	Limits Limits        `yaml:"limits,omitempty" doc:"what may be in flight"`
+	Drain  time.Duration `yaml:"drain,omitempty" default:"25s" doc:"how long work in flight may take to finish at a stop"`
+}
+
 // Limits bound what a pipeline holds in memory.
 type Limits struct {
-	Events    int  `yaml:"events,omitempty" default:"10000" doc:"source events in flight"`
-	Bytes     Size `yaml:"bytes,omitempty" default:"16MiB" doc:"bytes of source events in flight"`
-	EventSize Size `yaml:"event_size,omitempty" default:"1MiB" doc:"largest body of one event; larger ones are poisoned"`
+	Events    int  `yaml:"events,omitempty" default:"10000" min:"1" doc:"source events in flight"`
+	Bytes     Size `yaml:"bytes,omitempty" default:"16MiB" min:"1KiB" doc:"bytes of source events in flight"`
+	EventSize Size `yaml:"event_size,omitempty" default:"1MiB" min:"1KiB" max:"64MiB" doc:"largest body of one event; larger ones are poisoned"`
 }
 
 // Retry bounds the attempts of one event. The wait grows by Multiplier from Initial to Max, with jitter.
 type Retry struct {
-	Attempts   int           `yaml:"attempts,omitempty" default:"5" doc:"attempts in all, the first included"`
-	Initial    time.Duration `yaml:"initial,omitempty" default:"200ms" doc:"wait before the second attempt"`
-	Max        time.Duration `yaml:"max,omitempty" default:"30s" doc:"longest wait"`
-	Multiplier float64       `yaml:"multiplier,omitempty" default:"2" doc:"growth of the wait"`
-	Timeout    time.Duration `yaml:"timeout,omitempty" default:"30s" doc:"for one attempt of a step that waits for others"`
+	Attempts   int           `yaml:"attempts,omitempty" default:"5" min:"1" doc:"attempts in all, the first included"`
+	Initial    time.Duration `yaml:"initial,omitempty" default:"200ms" min:"1ms" doc:"wait before the second attempt"`
+	Max        time.Duration `yaml:"max,omitempty" default:"30s" min:"1ms" doc:"longest wait"`
+	Multiplier float64       `yaml:"multiplier,omitempty" default:"2" min:"1" max:"100" doc:"growth of the wait"`
+	Timeout    time.Duration `yaml:"timeout,omitempty" default:"30s" min:"1ms" doc:"for one attempt of a step that waits for others"`
 	Outage     string        `yaml:"outage,omitempty" default:"wait" enum:"wait,poison" doc:"a sink that is down: wait for it, or poison after the attempts"`
 }
 
@@ -82,8 +94,8 @@ type Source struct {
 
 // SourceLimits bound one batch.
 type SourceLimits struct {
-	Events int  `yaml:"events,omitempty" default:"1000" doc:"events in one batch"`
-	Bytes  Size `yaml:"bytes,omitempty" default:"1MiB" doc:"bytes in one batch"`
+	Events int  `yaml:"events,omitempty" default:"1000" min:"1" max:"100000" doc:"events in one batch"`
+	Bytes  Size `yaml:"bytes,omitempty" default:"1MiB" min:"1KiB" doc:"bytes in one batch"`
 }
 
 // EventMap makes an event of a plain body.
@@ -118,14 +130,14 @@ type Step struct {
 
 // StepLimits bound a step.
 type StepLimits struct {
-	Parallel int     `yaml:"parallel,omitempty" default:"1" doc:"calls at the same time"`
+	Parallel int     `yaml:"parallel,omitempty" default:"1" min:"1" max:"1000" doc:"calls at the same time"`
 	Rate     float64 `yaml:"rate,omitempty" doc:"events a second; 0: no bound"`
 }
 
 // StepBatch says how a relay gathers events.
 type StepBatch struct {
-	Events int           `yaml:"events,omitempty" default:"1000" doc:"events in one call"`
-	Bytes  Size          `yaml:"bytes,omitempty" default:"4MiB" doc:"bytes in one call"`
+	Events int           `yaml:"events,omitempty" default:"1000" min:"1" max:"100000" doc:"events in one call"`
+	Bytes  Size          `yaml:"bytes,omitempty" default:"4MiB" min:"1KiB" doc:"bytes in one call"`
 	Wait   time.Duration `yaml:"wait,omitempty" doc:"how long a batch that is not full waits for more"`
 }
 
@@ -162,7 +174,7 @@ type OnConflict struct {
 // Project changes rows of a table.
 type Project struct {
 	Table  string            `yaml:"table" doc:"the table"`
-	Key    Exprs             `yaml:"key,omitempty" doc:"columns that identify the row, with their values"`
+	Key    Exprs             `yaml:"key,omitempty" sees:"event,log,item" doc:"columns that identify the row, with their values"`
 	Where  Expr              `yaml:"where,omitempty" want:"bool" sees:"event,log,row" doc:"instead of key: every row for which this is true"`
 	Each   Expr              `yaml:"each,omitempty" sees:"event,log" doc:"an array: once for each item of it"`
 	ByType map[string]RowOps `yaml:"by_type,omitempty" doc:"changes by event type; other types change nothing"`
@@ -191,15 +203,15 @@ type Forward struct {
 type Table struct {
 	Name    string
 	Pos     Pos
-	Columns []TableColumn
-	Indexes [][]string `yaml:"indexes,omitempty" doc:"columns of each index"`
-	Version int        `yaml:"version,omitempty" default:"1" doc:"raise it when the projection changes its meaning"`
+	Columns []TableColumn `yaml:"columns,omitempty" doc:"columns and their types: text, integer, numeric, boolean, timestamp, json, any; without it they come from the projections"`
+	Indexes [][]string    `yaml:"indexes,omitempty" doc:"columns of each index"`
+	Version int           `yaml:"version,omitempty" default:"1" min:"1" doc:"raise it when the projection changes its meaning"`
 }
 
 // TableColumn is one column, in the file's order.
 type TableColumn struct {
 	Name string
-	Type string // text, integer, numeric, boolean, timestamp, json, any
+	Type string // one of ColumnTypes, integer, numeric, boolean, timestamp, json, any
 }
 
 // EnvelopeOf gives the source's envelope as the codec takes it.
@@ -210,3 +222,6 @@ func (s *Source) EnvelopeOf() event.Envelope {
 	}
 	return e
 }
+
+// ColumnTypes are the types that a table's columns may have.
+var ColumnTypes = []string{"text", "integer", "numeric", "boolean", "timestamp", "json", "any"}

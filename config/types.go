@@ -1,6 +1,10 @@
 package config
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"gopkg.in/yaml.v3"
+)
 
 // Pos is a place in a file. Line and Col count from 1, Col in characters.
 type Pos struct {
@@ -110,3 +114,12 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 
 // Unwrap implements errors.Unwrap.
 func (e *FieldError) Unwrap() error { return e.Err }
+
+// Raw is a part of a file that is read by whom it concerns.
+type Raw struct {
+	node *yaml.Node
+	f    *source
+}
+
+// Pos gives where it starts.
+func (r Raw) Pos() Pos { return Pos{r.f.name, r.node.Line, r.f.column(r.node.Line, r.node.Column)} }

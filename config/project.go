@@ -1,0 +1,271 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"sort"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/leatdev/leat/pipeline/filter"
+)
+
+// writer is who writes a table: one relay of one pipeline.
+type writer struct {
+	pipeline string
+	name     string // the step's name, where it has one
+	key      string
+	at       Related
+}
+
+// decodeProject decodes a projection and checks it against the table's definition.
+func decodeProject(p *pipelineScope, c scope, e entry, s *Step) bool {
+	s.Project = &Project{}
+	each, hasEach := c.member(e.val, "each")
+	if !hasEach {
+		c.limit &^= filter.Item
+	}
+	if !c.stepStruct(e, "project", reflect.ValueOf(s.Project).Elem()) {
+		return false
+	}
+	x := s.Project
+	before := len(c.l.diags)
+	_, hasKey := c.member(e.val, "key")
+	where, hasWhere := c.member(e.val, "where")
+	switch {
+	case hasKey && hasWhere:
+		c.in("where").fail(where.key, CodeConflict, "project takes key (one row) or where (every row for which it is true), not both", "")
+	case !hasKey && !hasWhere:
+		c.fail(e.key, CodeMissingField, "project needs `key`, which finds the row, or `where`, which finds many", "for example `key: { order_id: data.order_id }`")
+	case hasKey && len(x.Key) == 0:
+		m, _ := c.member(e.val, "key")
+		c.in("key").fail(m.key, CodeMissingField, "key names no column", "for example `key: { order_id: data.order_id }`")
+	case hasWhere && hasEach:
+		c.in("each").fail(each.key, CodeConflict, "each goes with key: where finds many rows already", "")
+	}
+	if x.RowOps.empty() && len(x.ByType) == 0 {
+		c.fail(e.key, CodeMissingField, "project changes nothing", "give it set, add, unset, append, delete or by_type")
+	}
+	c.checkOps(e.val, x.RowOps, x.Key)
+	if by, ok := c.member(e.val, "by_type"); ok {
+		in := c.in("by_type")
+		types, _ := c.quiet(by.val)
+		for _, t := range types {
+			ops := x.ByType[t.key.Value]
+			if ops.empty() {
+				in.in(t.key.Value).fail(t.key, CodeMissingField, fmt.Sprintf("nothing is changed for %s", t.key.Value), "a type that changes nothing is left out")
+			}
+			in.in(t.key.Value).checkOps(t.val, ops, x.Key)
+		}
+	}
+	c.checkTable(p, e, s)
+	return !errorsIn(c.l.diags[before:])
+}
+
+func (o RowOps) empty() bool {
+	return len(o.Set) == 0 && len(o.Add) == 0 && len(o.Unset) == 0 && len(o.Append) == 0 && o.Delete.IsZero()
+}
+
+// checkOps looks for changes that undo each other.
+func (c scope) checkOps(n *yaml.Node, o RowOps, key Exprs) {
+	seen := map[string]string{}
+	for _, k := range key {
+		seen[k.Name] = "key"
+	}
+	add := func(op string, names []string) {
+		for i, name := range names {
+			first, twice := seen[name]
+			if !twice {
+				seen[name] = op
+				continue
+			}
+			at := c.member2(n, op, name, i)
+			message := fmt.Sprintf("the column %s is changed by %s and by %s", name, first, op)
+			if first == "key" {
+				message = fmt.Sprintf("the column %s is in the key, which %s cannot change", name, op)
+			}
+			c.in(op).fail(at, CodeConflict, message, "")
+		}
+	}
+	add("set", o.Set.names())
+	add("add", o.Add.names())
+	add("append", o.Append.names())
+	add("unset", o.Unset)
+	if strings.TrimSpace(o.Delete.Source) == "true" && (len(o.Set)+len(o.Add)+len(o.Unset)+len(o.Append) > 0) {
+		if m, ok := c.member(n, "delete"); ok {
+			c.in("delete").fail(m.key, CodeConflict, "the row is deleted, so nothing else can change in it", "")
+		}
+	}
+}
+
+// member2 finds the node of a column under an operation: a key of a map, or an item of a list.
+func (c scope) member2(n *yaml.Node, op, column string, i int) *yaml.Node {
+	m, ok := c.member(n, op)
+	if !ok {
+		return deref(n)
+	}
+	if col, ok := c.member(m.val, column); ok {
+		return col.key
+	}
+	if v := deref(m.val); v.Kind == yaml.SequenceNode && i < len(v.Content) {
+		return deref(v.Content[i])
+	}
+	return m.key
+}
+
+func (x Exprs) names() []string {
+	out := make([]string, len(x))
+	for i := range x {
+		out[i] = x[i].Name
+	}
+	return out
+}
+
+// checkTable checks columns against the table's definition, and that one relay writes the table.
+func (c scope) checkTable(p *pipelineScope, e entry, s *Step) {
+	x := s.Project
+	if x.Table == "" || strings.Contains(x.Table, "${") {
+		return
+	}
+	m, ok := c.member(e.val, "table")
+	if !ok {
+		return
+	}
+	node := deref(m.val)
+	c.l.usedTables[x.Table] = true
+	def := c.l.cfg.Tables[x.Table]
+	if def == nil {
+		if near := nearest(x.Table, tableNames(c.l.cfg.Tables)); near != "" {
+			c.in("table").fail(node, CodeUnknownName, fmt.Sprintf("no table is called %q", x.Table), fmt.Sprintf("did you mean %q? a table of its own is defined under tables", near))
+			return
+		}
+	} else if len(def.Columns) > 0 {
+		c.checkColumns(e.val, x, def)
+	}
+	key := append([]string(nil), x.Key.names()...)
+	sort.Strings(key)
+	w := &writer{pipeline: p.pipeline.Name, name: s.Name, key: strings.Join(key, ", "), at: Related{c.f.name, node.Line, c.f.column(node.Line, node.Column), "written here"}}
+	first := c.l.writers[x.Table]
+	if first == nil {
+		c.l.writers[x.Table] = w
+		return
+	}
+	message, hint := "", ""
+	switch {
+	case first.pipeline != w.pipeline:
+		message = fmt.Sprintf("the table %s is written by the pipeline %s already: a table belongs to one", x.Table, first.pipeline)
+		hint = "project into a table of its own, or read both pipelines' events in one with `source: { event_log: … }`"
+	case len(x.Key) > 0 && first.key != "" && first.key != w.key:
+		message = fmt.Sprintf("the table %s has the key (%s) in a step above, here (%s)", x.Table, first.key, w.key)
+		hint = "a table has one key"
+	default:
+		if first.key == "" {
+			first.key = w.key
+		}
+		return
+	}
+	c.in("table").fail(node, CodeTableShared, message, hint)
+	d := &c.l.diags[len(c.l.diags)-1]
+	d.Related = append(d.Related, first.at)
+}
+
+func tableNames(m map[string]*Table) []string {
+	out := make([]string, 0, len(m))
+	for name := range m {
+		out = append(out, name)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func (c scope) checkColumns(n *yaml.Node, x *Project, def *Table) {
+	types := map[string]string{}
+	var names []string
+	for _, col := range def.Columns {
+		types[col.Name] = col.Type
+		names = append(names, col.Name)
+	}
+	check := func(c scope, n *yaml.Node, op string, cols []string, allowed ...string) {
+		for i, name := range cols {
+			t, ok := types[name]
+			at := func() *yaml.Node { return c.member2(n, op, name, i) }
+			switch {
+			case !ok:
+				c.in(op).fail(at(), CodeUnknownName, fmt.Sprintf("the table %s has no column %q", def.Name, name), suggestOr(name, names, "columns: "))
+			case len(allowed) > 0 && !contains(allowed, t):
+				c.in(op).fail(at(), CodeWrongType, fmt.Sprintf("%s needs a column of type %s, and %s is %s", op, strings.Join(allowed, " or "), name, t), "")
+			}
+		}
+	}
+	ops := func(c scope, n *yaml.Node, o RowOps) {
+		check(c, n, "set", o.Set.names())
+		check(c, n, "add", o.Add.names(), "integer", "numeric", "any")
+		check(c, n, "append", o.Append.names(), "json", "any")
+		check(c, n, "unset", o.Unset)
+	}
+	check(c, n, "key", x.Key.names())
+	ops(c, n, x.RowOps)
+	if by, ok := c.member(n, "by_type"); ok {
+		types, _ := c.quiet(by.val)
+		for _, t := range types {
+			ops(c.in("by_type").in(t.key.Value), t.val, x.ByType[t.key.Value])
+		}
+	}
+}
+
+// columns decodes a table's columns: a map from names to types.
+func (c scope) columns(n *yaml.Node, v reflect.Value) bool {
+	entries, ok := c.entries(n)
+	if !ok {
+		return false
+	}
+	out := make([]TableColumn, 0, len(entries))
+	for _, e := range entries {
+		in := c.in(e.key.Value)
+		x := TableColumn{Name: e.key.Value}
+		good := in.scalarValue(deref(e.val), reflect.ValueOf(&x.Type).Elem(), &field{enum: ColumnTypes})
+		ok = ok && good
+		out = append(out, x)
+	}
+	v.Set(reflect.ValueOf(out))
+	return ok
+}
+
+// table decodes one entry of tables.
+func (c scope) table(e entry) *Table {
+	t := new(Table)
+	v := reflect.ValueOf(t).Elem()
+	c.l.defaults(v)
+	t.Name = e.key.Value
+	c = c.in(t.Name)
+	c.f = e.f
+	t.Pos = c.pos(e.key)
+	entries, ok := c.entries(e.val)
+	if !ok || !(object{scope: c, what: "table " + t.Name, node: e.key, v: v}).decode(entries) {
+		return t
+	}
+	var names []string
+	for _, col := range t.Columns {
+		names = append(names, col.Name)
+	}
+	if m, ok := c.member(e.val, "indexes"); ok && len(t.Columns) > 0 {
+		list := deref(m.val)
+		for i, index := range t.Indexes {
+			for j, col := range index {
+				if contains(names, col) {
+					continue
+				}
+				at := list
+				if list.Kind == yaml.SequenceNode && i < len(list.Content) {
+					at = deref(list.Content[i])
+					if at.Kind == yaml.SequenceNode && j < len(at.Content) {
+						at = deref(at.Content[j])
+					}
+				}
+				c.in("indexes").item(i).fail(at, CodeUnknownName, fmt.Sprintf("the table %s has no column %q", t.Name, col), suggestOr(col, names, "columns: "))
+			}
+		}
+	}
+	return t
+}

@@ -1,0 +1,271 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// quoted writes an expression as a YAML scalar in single quotes, where nothing but the quote itself is special.
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+var keyBefore = regexp.MustCompile(`^(\s*(?:- +)*)((?:[A-Za-z_][\w.-]*|"[^"]*"|'[^']*') *:[ \t]+)?`)
+
+// valueStart gives where the value of a line `- key: value` or `- value` starts, -1 where there is none.
+func valueStart(s string) int {
+	m := keyBefore.FindStringSubmatchIndex(s)
+	if m == nil || m[4] < 0 && !strings.Contains(s[m[2]:m[3]], "-") {
+		return -1
+	}
+	return m[1]
+}
+
+// closingQuote gives the offset of the quote that closes the one s starts with, -1 where there is none.
+func closingQuote(s string) int {
+	q := s[0]
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && q == '"':
+			i++
+		case s[i] == q && q == '\'' && i+1 < len(s) && s[i+1] == '\'':
+			i++
+		case s[i] == q:
+			return i
+		}
+	}
+	return -1
+}
+
+// trap is an expression in a line that YAML reads as something else.
+type trap struct {
+	from, to int // the expression, bytes of the line
+	mark     int // the sign that YAML takes for its own
+	markLen  int
+	why      string
+}
+
+// findTrap looks for an expression without quotes in a line that the parser refused.
+func findTrap(s string) (trap, bool) {
+	at := valueStart(s)
+	if at < 0 || at >= len(s) {
+		return trap{}, false
+	}
+	v := trimRight(s[at:])
+	if v == "" || v[0] == '#' {
+		return trap{}, false
+	}
+	whole := func(mark, n int, why string) (trap, bool) { return trap{at, at + len(v), at + mark, n, why}, true }
+	switch v[0] {
+	case '"', '\'':
+		if end := closingQuote(v); end >= 0 {
+			if rest := strings.TrimSpace(v[end+1:]); rest != "" && rest[0] != '#' && rest[0] != ',' {
+				return whole(0, end+1, fmt.Sprintf("YAML ends the text at the closing %c: an expression that starts with a quote needs quotes around all of it", v[0]))
+			}
+		}
+		return trap{}, false
+	case '!':
+		return whole(0, 1, "YAML reads a leading ! as a tag")
+	case '&':
+		return whole(0, 1, "YAML reads a leading & as an anchor")
+	case '*':
+		return whole(0, 1, "YAML reads a leading * as an alias")
+	case '@', '`':
+		return whole(0, 1, fmt.Sprintf("YAML allows no value that starts with %c", v[0]))
+	case '%':
+		return whole(0, 1, "YAML allows no value that starts with %")
+	case '|', '>':
+		if len(v) > 1 && (v[1] == ' ' || v[1] == '=' || v[1] == '|') {
+			return whole(0, 1, fmt.Sprintf("YAML reads a leading %c as the start of a block of text", v[0]))
+		}
+	case '?', '-':
+		if len(v) > 1 && v[1] == ' ' {
+			return whole(0, 1, fmt.Sprintf("YAML reads a leading %c as a sign of its own", v[0]))
+		}
+	case '[', '{':
+		end := closingBracket(v)
+		if end >= 0 {
+			if rest := strings.TrimSpace(v[end+1:]); rest != "" && rest[0] != '#' && rest[0] != ',' && rest[0] != ':' {
+				return whole(0, 1, fmt.Sprintf("YAML reads a leading %c as a list or map of its own", v[0]))
+			}
+		}
+		return flowTrap(s, at)
+	}
+	if i := strings.Index(v, ": "); i >= 0 {
+		return whole(i, 1, "YAML takes `: ` for the end of a key")
+	}
+	if strings.HasSuffix(v, ":") && strings.ContainsAny(v, " ?") {
+		return whole(len(v)-1, 1, "YAML takes a `:` at the end for the end of a key")
+	}
+	return trap{}, false
+}
+
+// closingBracket gives the offset of the bracket that closes the one s starts with, quotes respected.
+func closingBracket(s string) int {
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		case '"', '\'':
+			if i > 0 && (s[i-1] == ' ' || strings.IndexByte("[{(,=", s[i-1]) >= 0) {
+				end := closingQuote(s[i:])
+				if end < 0 {
+					return -1
+				}
+				i += end
+			}
+		}
+	}
+	return -1
+}
+
+// flowTrap looks inside a flow map or list for a plain value that holds one of its signs.
+func flowTrap(s string, at int) (trap, bool) {
+	i := at
+	for i < len(s) {
+		c := s[i]
+		switch {
+		case strings.IndexByte("[]{}, \t", c) >= 0:
+			i++
+		case (c == '"' || c == '\''):
+			end := closingQuote(s[i:])
+			if end < 0 {
+				return trap{}, false
+			}
+			i += end + 1
+			if rest := strings.TrimLeft(s[i:], " "); rest != "" && strings.IndexByte(",]}:#", rest[0]) < 0 {
+				from := i - end - 1
+				to := flowEnd(s, i)
+				return trap{from, to, from, end + 1, fmt.Sprintf("YAML ends the text at the closing %c: an expression that starts with a quote needs quotes around all of it", c)}, true
+			}
+		default:
+			// A plain word: a key, or a value up to the next sign.
+			from := i
+			for i < len(s) {
+				if s[i] == ':' && (i+1 == len(s) || strings.IndexByte(" ,[]{}", s[i+1]) >= 0) {
+					break
+				}
+				if strings.IndexByte(",]}", s[i]) >= 0 {
+					break
+				}
+				if s[i] == '[' || s[i] == '{' || s[i] == '?' && i+1 < len(s) && s[i+1] == ' ' {
+					to := flowEnd(s, i)
+					return trap{from, to, i, 1, fmt.Sprintf("inside { } and [ ] YAML takes %c for a sign of its own", s[i])}, true
+				}
+				if s[i] == '"' || s[i] == '\'' {
+					if end := closingQuote(s[i:]); end >= 0 {
+						if j := strings.IndexAny(s[i:i+end], ",]}"); j >= 0 || strings.Contains(s[i:i+end], ": ") {
+							to := flowEnd(s, i)
+							return trap{from, to, i, end + 1, "inside { } and [ ] YAML takes the signs in these quotes for its own"}, true
+						}
+						i += end
+					}
+				}
+				i++
+			}
+			if i < len(s) && s[i] == ':' {
+				i++
+			}
+		}
+	}
+	return trap{}, false
+}
+
+// flowEnd guesses where the expression around i ends: at the comma or bracket that its own brackets do not hold.
+func flowEnd(s string, i int) int {
+	depth := 0
+	for ; i < len(s); i++ {
+		switch s[i] {
+		case '"', '\'':
+			if end := closingQuote(s[i:]); end >= 0 {
+				i += end
+			}
+		case '[', '{', '(':
+			depth++
+		case ']', '}', ')':
+			if depth == 0 {
+				return len(trimRight(s[:i]))
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				return len(trimRight(s[:i]))
+			}
+		}
+	}
+	return len(trimRight(s))
+}
+
+// syntaxTrap looks for the expression that made err, at the line which the parser names or behind it (for some
+// mistakes it names where the block starts). A guess counts when quoting it changes the parser's mind.
+func (l *loader) syntaxTrap(f *source, line int, err error) bool {
+	tries := 0
+	for n := max(1, line-1); n <= len(f.lines) && tries < 20; n++ {
+		if _, done := f.repaired[n]; done {
+			continue
+		}
+		s := f.line(n)
+		t, ok := findTrap(s)
+		if !ok {
+			continue
+		}
+		tries++
+		fixed := s[:t.from] + quoted(s[t.from:t.to]) + s[t.to:]
+		text := f.text[:f.lines[n-1]] + fixed + f.text[f.lines[n-1]+len(s):]
+		var doc yaml.Node
+		again := decodeOne(text, &doc)
+		if again != nil && again.Error() == err.Error() {
+			continue
+		}
+		l.add(Diagnostic{File: f.name, f: f, Line: n, Col: utf8.RuneCountInString(s[:t.mark]) + 1, EndCol: utf8.RuneCountInString(s[:t.mark+t.markLen]) + 1,
+			Code: CodeYAMLTrap, Severity: Error, Message: t.why, Hint: "write " + around(s, t.from, t.to)})
+		f.repair(n, s, t, fixed, text)
+		return true
+	}
+	return false
+}
+
+// around shows the quoted expression behind its key.
+func around(s string, from, to int) string {
+	before := s[:from]
+	if i := strings.LastIndexAny(before, "{[,"); i >= 0 {
+		before = before[i+1:]
+	}
+	before = strings.TrimLeft(before, " \t-")
+	return before + quoted(s[from:to])
+}
+
+func (f *source) repair(n int, s string, t trap, fixed, text string) {
+	if f.repaired == nil {
+		f.repaired = map[int]repair{}
+	}
+	r := repair{original: s}
+	col := 1
+	for range s[:t.from] {
+		r.column = append(r.column, col)
+		col++
+	}
+	r.column = append(r.column, col) // the opening quote
+	for _, c := range s[t.from:t.to] {
+		r.column = append(r.column, col)
+		if c == '\'' {
+			r.column = append(r.column, col)
+		}
+		col++
+	}
+	r.column = append(r.column, col) // the closing quote
+	for range s[t.to:] {
+		r.column = append(r.column, col)
+		col++
+	}
+	f.repaired[n] = r
+	f.text = text
+	f.lines = lineStarts(text)
+}
