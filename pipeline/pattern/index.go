@@ -198,6 +198,9 @@ func (x *index) weight(id int32) int {
 			often = max(often, 4)
 		}
 	}
+	if !x.paths.all[c.path].envelope {
+		often *= 2 // while all rules are reached by the envelope, detail may go unread
+	}
 	load := len(*x.list(id)) + len(c.soles)
 	return often * (1 + load)
 }

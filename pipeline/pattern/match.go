@@ -66,8 +66,8 @@ func (m *matcher) leaf(field int32, s *scan) bool {
 	}
 	news := false
 	for _, id := range f.conds {
-		if m.free[id/64]>>(id%64)&1 != 0 {
-			continue
+		if m.free[id/64]>>(id%64)&1 != 0 && (!inFrame || len(m.p.absents) == 0) {
+			continue // met already; where fields must be absent, a leaf in a frame may still do what one outside does not
 		}
 		c := &m.p.conds[id]
 		for i := range c.atoms {
