@@ -20,7 +20,7 @@ func (v *View) step(s *site, a value, st step) value {
 		if st.index >= 0 {
 			return nilValue
 		}
-		if !v.charge(s, 1+len(a.s)/16) {
+		if !v.charge(s, 1+len(a.s)/8) {
 			return faultValue
 		}
 		raw, _ := rawjson.Get(rawBytes(a.s), st.key)
@@ -50,15 +50,10 @@ func (v *View) get(s *site, a, at value) value {
 	case a.k == kNil || at.k == kNil:
 		return nilValue
 	case a.isList():
-		i, ok := integer(at)
-		if !ok {
-			return v.fault(s, a.k, at.k)
+		if i, ok := integer(at); ok {
+			return v.element(s, a, i)
 		}
-		return v.element(s, a, i)
-	case a.isMap() || a.k == kRow:
-		if at.k != kText {
-			return v.fault(s, a.k, at.k)
-		}
+	case at.k == kText:
 		return v.step(s, a, step{at.s, -1})
 	}
 	return nilValue
@@ -66,7 +61,7 @@ func (v *View) get(s *site, a, at value) value {
 
 func (v *View) element(s *site, a value, i int64) value {
 	if a.k == kArray && i >= 0 {
-		if !v.charge(s, 1+len(a.s)/16) {
+		if !v.charge(s, 1+len(a.s)/2) {
 			return faultValue
 		}
 		found := ""
@@ -97,7 +92,7 @@ func (v *View) hasKey(s *site, a value, key string) truth {
 	if a.k == kMap {
 		return truthOf(index(a.object().keys, key) >= 0)
 	}
-	if !v.charge(s, 1+len(a.s)/16) {
+	if !v.charge(s, 1+len(a.s)/8) {
 		return fault
 	}
 	_, ok := rawjson.Get(rawBytes(a.s), key)

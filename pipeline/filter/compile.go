@@ -293,7 +293,11 @@ func (c *compiler) event(at ast.Node, name string, steps []step) *node {
 		return c.fail(at, CodeName, "", "there is no name %s", name)
 	}
 	if len(steps) > 0 {
-		return c.fail(at, CodeType, "", "%s is %s and has no fields", name, n.typ)
+		hint := ""
+		if _, ok := methods[steps[0].key]; ok && n.typ == tTime {
+			hint = "call it: " + name + "." + steps[0].key + "()"
+		}
+		return c.fail(at, CodeType, hint, "%s is %s and has no fields", name, n.typ)
 	}
 	return n
 }
@@ -361,11 +365,7 @@ func (c *compiler) member(n *ast.MemberNode) *node {
 	}
 	base := c.compile(n.Node)
 	s := c.site(n, "[ ]")
-	switch p := n.Property.(type) {
-	case *ast.StringNode:
-		if base.typ == tTime || base.typ == tDuration {
-			return c.fail(n, CodeType, "call it: "+p.Value+"()", "%s has no field %s", base.typ, p.Value)
-		}
+	if p, ok := n.Property.(*ast.StringNode); ok {
 		st := step{p.Value, -1}
 		return valueNode(tAny, func(v *View) value { return v.step(s, base.eval(v), st) }, base)
 	}

@@ -28,5 +28,5 @@
 // each item once) or a list written in the expression; a pattern of matches that is no constant or too large; repeat,
 // groupBy. now and timezone are refused too: the same event must always give the same answer. At run time each
 // evaluation has a budget of work, counted in bytes made and elements visited; beyond it, it ends with a *CostError
-// after some tenths of a second at most.
+// after about a tenth of a second.
 package filter

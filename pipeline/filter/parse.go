@@ -2,6 +2,7 @@ package filter
 
 import (
 	"errors"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
@@ -245,16 +246,22 @@ func children(n ast.Node) []ast.Node {
 	return c
 }
 
-// rewrite makes the tree say what leat means by it: text beside a time is a date, and type(x) is expr's function even
-// though type is a name of ours.
+// rewrite makes the tree say what leat means by it: text beside a time is a date, type(x) is expr's function even
+// though type is a name of ours, and a month is a number as any other.
 func rewrite(tree *parser.Tree) {
-	seen := map[ast.Node]bool{}
+	seen, wrapped := map[ast.Node]bool{}, map[ast.Node]bool{}
 	var walk func(n ast.Node)
 	fix := func(n *ast.Node) {
-		if call, ok := (*n).(*ast.CallNode); ok {
-			if id, ok := call.Callee.(*ast.IdentifierNode); ok && id.Value == "type" {
-				ast.Patch(n, &ast.BuiltinNode{Name: "type", Arguments: call.Arguments})
-			}
+		call, ok := (*n).(*ast.CallNode)
+		if !ok || wrapped[call] {
+			return
+		}
+		if id, ok := call.Callee.(*ast.IdentifierNode); ok && id.Value == "type" {
+			ast.Patch(n, &ast.BuiltinNode{Name: "type", Arguments: call.Arguments})
+		}
+		if t := call.Nature().Type; t == reflect.TypeFor[time.Month]() || t == reflect.TypeFor[time.Weekday]() {
+			wrapped[call] = true
+			ast.Patch(n, &ast.BuiltinNode{Name: "int", Arguments: []ast.Node{call}})
 		}
 	}
 	walk = func(n ast.Node) {

@@ -5,8 +5,9 @@ import (
 	"github.com/leatdev/leat/pipeline/rawjson"
 )
 
-// budget is what one evaluation may do: bytes made, elements visited times the size of what looks at them.
-const budget = 1 << 24
+// budget is what one evaluation may do: bytes made, elements visited times the size of what looks at them. It is used
+// up after a tenth of a second, more or less.
+const budget = 1 << 23
 
 // View is an event as the expressions of one Scope see it. Nothing is extracted until an expression asks; then one
 // pass over the payload fills all paths of the scope. A View is for one goroutine at a time and meant to be used again
