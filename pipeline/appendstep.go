@@ -125,7 +125,7 @@ func (a *appendStep) run(x *exec) error {
 	}
 	// The event keeps its id in its first stream; each further event of the unit has one that a repeat makes again.
 	if a.fields.id == nil && (e.ID == "" || len(x.appends) > 0) {
-		e.ID = derivedID(x.key, a.stamp, 0)
+		e.ID = derivedID(x.prog.identity(x), a.stamp, 0)
 	}
 	if e.ID == "" {
 		return event.PoisonAs(event.CodeExpression, errors.New("id: came out empty"))

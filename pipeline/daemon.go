@@ -96,11 +96,22 @@ func (d *Daemon) Run(ctx, hard context.Context) (Summary, error) {
 	}
 	errs := make([]error, len(d.pipes))
 	var wg sync.WaitGroup
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	for i, p := range d.pipes {
-		wg.Go(func() { errs[i] = p.run(ctx, hard) })
+		wg.Go(func() {
+			errs[i] = p.run(ctx, hard)
+			select {
+			case <-p.started:
+			default:
+				stop() // one that does not even start is a mistake to be mended: the others are not left alone with it
+			}
+		})
 	}
-	go d.announce()
+	ended := make(chan struct{})
+	go d.announce(ended)
 	wg.Wait()
+	close(ended)
 	err := errors.Join(errs...)
 	s := d.Summary()
 	for i, p := range d.pipes {
@@ -112,9 +123,13 @@ func (d *Daemon) Run(ctx, hard context.Context) (Summary, error) {
 }
 
 // announce closes started when every pipeline takes events.
-func (d *Daemon) announce() {
+func (d *Daemon) announce(ended <-chan struct{}) {
 	for _, p := range d.pipes {
-		<-p.started
+		select {
+		case <-p.started:
+		case <-ended:
+			return
+		}
 	}
 	close(d.started)
 }

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -42,7 +44,7 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 
 // pass takes events through the relay's steps and to its sink, and gives what was parked, by index.
 func (r *relay) pass(events []event.Recorded) (map[int][]poison.Entry, error) {
-	g := r.gather(events)
+	g := r.gather(events, 0)
 	t := r.target.(*forwardTarget)
 	late, _, err := t.deliver(r.pipe.hard, r, g.items, g.events)
 	if err != nil {
@@ -52,20 +54,14 @@ func (r *relay) pass(events []event.Recorded) (map[int][]poison.Entry, error) {
 		return nil, nil
 	}
 	r.held, r.blocked = map[event.Stream]bool{}, false // there are no streams to hold
-	byKey := map[string]int{}
-	for i := range events {
-		byKey[directKey(&events[i])] = i
-	}
+	all := slices.Concat(g.park, late)
 	out := map[int][]poison.Entry{}
-	for _, e := range append(g.park, late...) {
-		i := byKey[e.Key]
-		out[i] = append(out[i], e)
+	for _, e := range all {
+		out[e.src] = append(out[e.src], e.Entry)
 	}
-	r.tell(append(g.park, late...))
+	r.tell(entries(all))
 	return out, nil
 }
-
-func directKey(e *event.Recorded) string { return e.Source + "|" + e.ID }
 
 // parkUnits makes units of what failed in the intake's steps and at the sinks.
 func (p *pipe) parkUnits(b *event.Batch, w *work, parked map[int][]poison.Entry) []*eventstore.Unit {
@@ -76,8 +72,9 @@ func (p *pipe) parkUnits(b *event.Batch, w *work, parked map[int][]poison.Entry)
 	for at, i := range w.through {
 		if entries := parked[at]; len(entries) > 0 {
 			for k := range entries {
-				if key := p.key(b, i, &b.Events[i]); key != "" {
-					entries[k].Key = key
+				entries[k].Key = p.key(b, i, &b.Events[i])
+				if entries[k].Key == "" {
+					entries[k].Key = event.NewID()
 				}
 				entries[k].Payload, entries[k].Envelope = append([]byte{}, b.Events[i].Raw...), p.envelope
 			}

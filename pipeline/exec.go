@@ -35,7 +35,9 @@ type program struct {
 	metadata bool
 	// wrong is told of a value of the wrong type under a condition, which made it false.
 	wrong func(step string, err error)
-	pool  sync.Pool
+	// identity names the source event in hand, for derived ids.
+	identity func(x *exec) string
+	pool     sync.Pool
 }
 
 // exec is the state of one goroutine that runs a program.
@@ -48,8 +50,9 @@ type exec struct {
 
 	// The intake gathers what the event gives.
 	appends []eventstore.Append
-	// key is the identity from which the ids of further events are derived.
-	key string
+	// b and i are the source event in hand; what further ids are derived from is asked only when one is needed.
+	b *event.Batch
+	i int
 	// A relay gathers what is to leave.
 	out []item
 	src int
@@ -64,7 +67,7 @@ func (p *program) get() *exec {
 
 func (p *program) put(x *exec) {
 	x.ev = event.Recorded{}
-	x.appends, x.key = nil, ""
+	x.appends, x.b = nil, nil
 	x.out = nil
 	p.pool.Put(x)
 }

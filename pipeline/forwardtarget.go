@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
@@ -18,49 +20,42 @@ type forwardTarget struct{ sink sinks.Sink }
 
 func (t *forwardTarget) close() error { return t.sink.Close() }
 
-func (t *forwardTarget) write(ctx context.Context, r *relay, g *gathered) error {
+func (t *forwardTarget) write(ctx context.Context, r *relay, g *gathered) (int64, error) {
 	parked, stopAt, err := t.deliver(ctx, r, g.items, g.events)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	park := mergeParks(g.park, parked)
 	to := g.to
-	if stopAt > 0 && stopAt < to {
+	if stopAt > 0 {
 		to = stopAt
 	}
+	park := upTo(to, entries(g.park, parked))
 	if err := t.commit(ctx, r, to, park, nil); err != nil {
-		return err
+		return 0, err
 	}
 	r.tell(park)
-	if to < g.to {
-		return r.rest(ctx, g, to)
-	}
-	return nil
+	return to, nil
 }
 
-// rest handles what lies behind an event that blocks the relay, once it is mended.
-func (r *relay) rest(ctx context.Context, g *gathered, after int64) error {
-	i := 0
-	for i < len(g.events) && g.events[i].Position <= after {
-		i++
-	}
-	r.progress(after)
-	return r.page(ctx, &eventstore.Page{Events: g.events[i:], Through: g.to, Head: r.head.Load()})
+// upTo leaves out entries of events behind a position: they come again.
+func upTo(position int64, park []poison.Entry) []poison.Entry {
+	return slices.DeleteFunc(park, func(e poison.Entry) bool { return e.Position > position })
 }
 
-// mergeParks gives entries in the order of their positions, one for each.
-func mergeParks(a, b []poison.Entry) []poison.Entry {
-	if len(b) == 0 {
-		return a
+// entries gives what was parked, in the order of the page.
+func entries(lists ...[]parkedEvent) []poison.Entry {
+	all := slices.Concat(lists...)
+	slices.SortStableFunc(all, func(a, b parkedEvent) int { return cmp.Compare(a.src, b.src) })
+	out := make([]poison.Entry, len(all))
+	for i := range all {
+		out[i] = all[i].Entry
 	}
-	out := append(append([]poison.Entry{}, a...), b...)
-	sortByPosition(out)
 	return out
 }
 
 // deliver hands the items to the sink until each is delivered, skipped or parked. stopAt is the position of an event
 // that blocks the relay, 0 where none does.
-func (t *forwardTarget) deliver(ctx context.Context, r *relay, items []item, events []event.Recorded) (park []poison.Entry, stopAt int64, err error) {
+func (t *forwardTarget) deliver(ctx context.Context, r *relay, items []item, events []event.Recorded) (park []parkedEvent, stopAt int64, err error) {
 	for _, chunk := range chunks(items, r.plan.frame.Batch.Events, int(r.plan.frame.Batch.Bytes)) {
 		if r.limiter != nil {
 			if err := waitN(ctx, r, len(chunk)); err != nil {
@@ -80,7 +75,7 @@ func (t *forwardTarget) deliver(ctx context.Context, r *relay, items []item, eve
 	return park, 0, nil
 }
 
-func (t *forwardTarget) together(ctx context.Context, r *relay, todo []item, events []event.Recorded) ([]poison.Entry, int64, error) {
+func (t *forwardTarget) together(ctx context.Context, r *relay, todo []item, events []event.Recorded) ([]parkedEvent, int64, error) {
 	return t.chunk(ctx, r, todo, events, 0)
 }
 
@@ -97,7 +92,7 @@ func waitN(ctx context.Context, r *relay, n int) error {
 
 // chunk delivers one call's worth. Failures of single events are theirs; a failure of the whole call is nobody's yet:
 // the events are then sent one by one, so that the culprit is found and order is kept.
-func (t *forwardTarget) chunk(ctx context.Context, r *relay, todo []item, events []event.Recorded, attempt int) (park []poison.Entry, stopAt int64, err error) {
+func (t *forwardTarget) chunk(ctx context.Context, r *relay, todo []item, events []event.Recorded, attempt int) (park []parkedEvent, stopAt int64, err error) {
 	retry := &r.plan.retry
 	outage := 0
 	single := len(todo) == 1
@@ -146,7 +141,7 @@ func (t *forwardTarget) chunk(ctx context.Context, r *relay, todo []item, events
 }
 
 // triage decides about each event that a call did not deliver: again, or parked.
-func triage(r *relay, todo []item, failure error, partial *event.BatchError, attempt int, events []event.Recorded) (left []item, park []poison.Entry, wait time.Duration) {
+func triage(r *relay, todo []item, failure error, partial *event.BatchError, attempt int, events []event.Recorded) (left []item, park []parkedEvent, wait time.Duration) {
 	for i := range todo {
 		err := failure
 		if partial != nil {
@@ -171,17 +166,17 @@ func triage(r *relay, todo []item, failure error, partial *event.BatchError, att
 		}
 		e := r.entry(src, err, poison.Parked)
 		e.Attempts = attempt
-		park = append(park, e)
+		park = append(park, parkedEvent{e, todo[i].src})
 		r.hold(src.Stream)
 	}
 	return left, park, wait
 }
 
-func (t *forwardTarget) oneByOne(ctx context.Context, r *relay, todo []item, events []event.Recorded) (park []poison.Entry, stopAt int64, err error) {
+func (t *forwardTarget) oneByOne(ctx context.Context, r *relay, todo []item, events []event.Recorded) (park []parkedEvent, stopAt int64, err error) {
 	for i := range todo {
 		src := &events[todo[i].src]
 		if r.held[src.Stream] {
-			park = append(park, r.entry(src, nil, poison.Held))
+			park = append(park, parkedEvent{r.entry(src, nil, poison.Held), todo[i].src})
 			continue
 		}
 		p, stop, err := t.chunk(ctx, r, todo[i:i+1], events, 0)
@@ -258,8 +253,8 @@ func (t *forwardTarget) resend(ctx context.Context, r *relay, g *gathered, e *po
 		return err
 	}
 	if len(parked) > 0 {
-		again(&parked[0], e)
-		return t.commit(ctx, r, -1, parked[:1], nil)
+		again(&parked[0].Entry, e)
+		return t.commit(ctx, r, -1, entries(parked[:1]), nil)
 	}
 	return t.commit(ctx, r, -1, nil, []int64{e.ID})
 }

@@ -15,11 +15,13 @@ import (
 type gate struct {
 	src  message.Subscriber
 	pull context.Context // ends when nothing more is to be pulled
+	hard context.Context // ends when nobody reads any more
 	room *room
 	// taken is told of each batch that was received; refused of one that found no room before the stop.
 	taken   func(b *event.Batch)
 	refused func(b *event.Batch)
 	ended   chan struct{} // closed when the source has closed its channel
+	flight  *sync.WaitGroup
 }
 
 // passage is a batch on its way through the intake.
@@ -77,7 +79,13 @@ func (g *gate) Subscribe(context.Context, string) (<-chan *message.Message, erro
 			p := &passage{batch: b, turn: turn, next: make(chan struct{})}
 			turn = p.next
 			m.SetContext(context.WithValue(m.Context(), passageKey{}, p))
-			out <- m
+			g.flight.Add(1)
+			select {
+			case out <- m:
+			case <-g.hard.Done():
+				g.refused(b)
+				g.flight.Done()
+			}
 		}
 	}()
 	return out, nil

@@ -18,6 +18,7 @@ func (p *pipe) handle(m *message.Message) error {
 	pass := passageOf(m)
 	b := pass.batch
 	size := b.Size()
+	defer p.flight.Done()
 	defer p.room.give(len(b.Events), size)
 	defer pass.pass()
 

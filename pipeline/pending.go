@@ -102,13 +102,9 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 	r.ev = x.ev
 	x.appends = nil
 	if p.plan.log {
-		key := p.key(b, i, &x.ev.Event)
-		if key == "" {
-			key = event.NewID()
-		}
-		x.key = p.cfg.Name + "\x00" + key
+		x.b, x.i = b, i
 		if x.ev.ID == "" {
-			x.ev.ID = derivedID(x.key, "source", 0)
+			x.ev.ID = derivedID(p.identity(x), "source", 0)
 			r.ev.ID = x.ev.ID
 		}
 	}
@@ -155,6 +151,15 @@ func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, 
 	d.unit.Appends = r.appends
 	d.unit.Within = p.within
 	return d, true
+}
+
+// identity names the source event in hand for derived ids.
+func (p *pipe) identity(x *exec) string {
+	key := p.key(x.b, x.i, &x.ev.Event)
+	if key == "" {
+		key = event.NewID()
+	}
+	return p.cfg.Name + "\x00" + key
 }
 
 // mark gives the inbox entry of an event; nil where its place in the source is remembered instead, or where nothing

@@ -52,6 +52,7 @@ type pipe struct {
 	directTurn sync.Mutex
 	// background are goroutines that settle events after their batch's handler let go of them.
 	background  sync.WaitGroup
+	flight      sync.WaitGroup // batches that the gate let in
 	retryWake   chan struct{}
 	outageRetry config.Retry
 
@@ -93,6 +94,7 @@ func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe
 	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
 	}
+	p.plan.intake.identity = p.identity
 	p.room = newRoom(c.Limits.Events, int(c.Limits.Bytes), func(events, bytes int) { p.metrics.InFlight(int64(events), int64(bytes)) })
 	return p, nil
 }
@@ -320,7 +322,7 @@ func (p *pipe) run(stop, hard context.Context) error {
 	if err != nil {
 		return fmt.Errorf("pipeline %s: %w", p.cfg.Name, err)
 	}
-	g := &gate{src: p.source, pull: p.soft, room: p.room, ended: make(chan struct{}),
+	g := &gate{src: p.source, pull: p.soft, hard: p.hard, room: p.room, flight: &p.flight, ended: make(chan struct{}),
 		taken:   func(b *event.Batch) { p.counts.receive(len(b.Events)) },
 		refused: p.release,
 	}
@@ -375,7 +377,9 @@ func (p *pipe) drain(stop context.Context, g *gate, intake *message.Handler, rel
 		defer deadline().Stop()
 		p.endSoft()
 	}
+	// Stopped does not wait for messages in hand (watermill v1.5.1): the gate has counted them.
 	wait(p.hard, intake.Stopped())
+	wait(p.hard, done(&p.flight))
 	wait(p.hard, done(&p.background))
 	if p.hard.Err() == nil {
 		p.flushPlaces()

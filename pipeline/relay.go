@@ -50,8 +50,8 @@ type relay struct {
 // target is what a relay writes to.
 type target interface {
 	// write hands over the items of a page and moves the checkpoint behind it, with what could not be delivered
-	// parked. It returns the place that it reached (hold: pipeline stops early) or an error when the pipeline stops.
-	write(ctx context.Context, r *relay, g *gathered) error
+	// parked. It gives the place that it reached (hold: pipeline stops early), or an error when the pipeline stops.
+	write(ctx context.Context, r *relay, g *gathered) (int64, error)
 	// commit moves the checkpoint alone, or with parked entries taken away.
 	commit(ctx context.Context, r *relay, to int64, park []poison.Entry, unpark []int64) error
 	close() error
@@ -61,9 +61,15 @@ type target interface {
 type gathered struct {
 	events []event.Recorded
 	items  []item
-	park   []poison.Entry
+	park   []parkedEvent
 	// to is the position behind the page.
 	to int64
+}
+
+// parkedEvent is an entry for the event at src of the page.
+type parkedEvent struct {
+	poison.Entry
+	src int
 }
 
 type relayJob struct {
@@ -151,9 +157,40 @@ func (r *relay) handle(m *message.Message) error {
 	return nil
 }
 
+// page brings a page of the log to the target. With `hold: pipeline` it comes to the end of the page in several goes:
+// what lies behind a parked event waits until that is mended.
 func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
+	r.head.Store(max(r.head.Load(), page.Head))
+	events := page.Events
+	for r.seen.Load() < page.Through {
+		if err := r.ready(ctx); err != nil {
+			return err
+		}
+		for len(events) > 0 && events[0].Position <= r.seen.Load() {
+			events = events[1:]
+		}
+		to := page.Through
+		switch {
+		case len(events) > 0:
+			g := r.gather(events, to)
+			var err error
+			if to, err = r.target.write(ctx, r, g); err != nil {
+				return err
+			}
+			r.lag(&events[len(events)-1])
+		case r.pipe.now().Sub(r.saved) >= time.Second:
+			if err := r.target.commit(ctx, r, to, nil, nil); err != nil {
+				return err
+			}
+		}
+		r.progress(to)
+	}
+	return nil
+}
+
+// ready waits while a person is to mend what is parked (hold: pipeline) or to resume the relay.
+func (r *relay) ready(ctx context.Context) error {
 	for r.blocked || r.paused.Load() {
-		// Somebody must mend what is parked, or resume the relay.
 		select {
 		case <-r.wake:
 			if err := r.again(ctx); err != nil {
@@ -163,23 +200,6 @@ func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
 			return errStopped
 		}
 	}
-	r.head.Store(max(r.head.Load(), page.Head))
-	if page.Through <= r.seen.Load() {
-		return nil
-	}
-	if len(page.Events) > 0 {
-		g := r.gather(page.Events)
-		g.to = page.Through
-		if err := r.target.write(ctx, r, g); err != nil {
-			return err
-		}
-		r.lag(&page.Events[len(page.Events)-1])
-	} else if now := r.pipe.now(); now.Sub(r.saved) >= time.Second {
-		if err := r.target.commit(ctx, r, page.Through, nil, nil); err != nil {
-			return err
-		}
-	}
-	r.progress(page.Through)
 	return nil
 }
 
@@ -203,8 +223,8 @@ func (r *relay) lag(last *event.Recorded) {
 
 // gather takes the events of a page through the relay's steps. What fails there is parked; what belongs to a stream
 // with parked events is held behind them.
-func (r *relay) gather(events []event.Recorded) *gathered {
-	g := &gathered{events: events}
+func (r *relay) gather(events []event.Recorded, to int64) *gathered {
+	g := &gathered{events: events, to: to}
 	x := r.plan.prog.get()
 	defer r.plan.prog.put(x)
 	x.out = make([]item, 0, len(events))
@@ -214,7 +234,7 @@ func (r *relay) gather(events []event.Recorded) *gathered {
 		err := r.runSteps(x, e, i)
 		if r.held[e.Stream] && (err == nil || err == errFiltered) {
 			if len(x.out) > before {
-				g.park = append(g.park, r.entry(e, nil, poison.Held))
+				g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
 			}
 			x.out = x.out[:before]
 			continue
@@ -232,8 +252,11 @@ func (r *relay) gather(events []event.Recorded) *gathered {
 			r.metrics.Filtered(1)
 			continue
 		}
-		g.park = append(g.park, r.entry(e, err, poison.Parked))
-		r.hold(e.Stream)
+		g.park = append(g.park, parkedEvent{r.entry(e, err, poison.Parked), i})
+		if r.hold(e.Stream); r.blocked {
+			g.events, g.to = events[:i+1], e.Position
+			break
+		}
 	}
 	g.items = x.out
 	return g
@@ -268,9 +291,6 @@ func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.E
 		Pipeline: r.pipe.cfg.Name, Step: r.plan.name, Relay: r.plan.id, State: state, Attempts: 1, First: now, Last: now,
 		Key: strconv.FormatInt(e.Position, 10), Stream: e.Stream, Position: e.Position,
 		EventID: c.ID, Type: c.Type, Source: c.Source, Metadata: c.Metadata, Envelope: c.Envelope, TraceID: traceID(&c),
-	}
-	if e.Position == 0 { // a pipeline without a log: the inbox key identifies it
-		out.Key = e.Source + "|" + e.ID
 	}
 	out.Payload, out.Envelope = payloadOf(&c)
 	if state == poison.Held {
@@ -352,13 +372,12 @@ func (r *relay) resend(ctx context.Context, e *poison.Entry) (bool, error) {
 	}
 	held := r.held
 	r.held = map[event.Stream]bool{} // it is its own turn now
-	g := r.gather([]event.Recorded{*ev})
-	g.to = -1
+	g := r.gather([]event.Recorded{*ev}, -1)
 	for i := range g.park {
-		again(&g.park[i], e)
+		again(&g.park[i].Entry, e)
 	}
 	if len(g.park) > 0 {
-		err = r.target.commit(ctx, r, -1, g.park, nil)
+		err = r.target.commit(ctx, r, -1, entries(g.park), nil)
 	} else {
 		err = r.target.(resender).resend(ctx, r, g, e)
 	}

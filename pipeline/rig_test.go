@@ -216,14 +216,11 @@ func newRig(t *testing.T, yaml string) *rig {
 	t.Helper()
 	cfg, diags := config.LoadBytes("test.yaml", []byte(yaml+"\nstores: { main: { rig: {} } }\n"), config.Options{})
 	for _, d := range diags {
-		if d.Severity == config.SeverityError {
-			t.Fatalf("config: %s", d)
+		if d.Severity == config.Error {
+			t.Fatalf("config: %v", d)
 		}
 	}
-	s, err := memory.Open(memory.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := memory.Open(memory.Options{})
 	r := &rig{t: t, cfg: cfg, store: s, feeds: map[string]*feed{}, sinks: map[string]*catch{}, log: t.Output()}
 	t.Cleanup(func() {
 		r.halt()

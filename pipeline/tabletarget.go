@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -53,84 +54,63 @@ func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, er
 
 func (t *tableTarget) close() error { return nil }
 
-func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) error {
+func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) (int64, error) {
 	to, w, items, parked, err := t.fold(ctx, r, g)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	park := mergeParks(g.park, parked)
-	w.Park = park
+	w.Park = upTo(to, entries(g.park, parked))
 	if err := t.apply(ctx, r, w, to); err != nil {
-		return err
+		return 0, err
 	}
 	r.delivered.Add(int64(items))
 	r.metrics.Delivered(items)
-	r.tell(park)
-	if to < g.to {
-		return r.rest(ctx, g, to)
-	}
-	return t.swap(ctx, r)
+	r.tell(w.Park)
+	return to, t.swap(ctx, r)
 }
 
-// fold computes the rows of a page. An event that fails is parked, and with it what must not overtake it; the rest is
-// computed anew, so that nothing of it is left in the rows.
-func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64, w *table.Write, items int, park []poison.Entry, err error) {
-	todo := g.items
+// fold computes the rows of a page. An event that fails is parked, and what must not overtake it is left out.
+func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64, w *table.Write, items int, park []parkedEvent, err error) {
 	to = g.to
-	for {
-		in := make([]project.Item, len(todo))
-		for i := range todo {
-			in[i] = project.Item{Event: &todo[i].ev, Step: todo[i].op}
-		}
-		var res *project.Result
-		err := r.pipe.persist(ctx, func() (err error) {
-			res, err = t.proj.Apply(ctx, t.tables, in)
-			return err
-		})
-		if err != nil {
-			return 0, nil, 0, nil, err
-		}
-		if len(res.Failed) == 0 {
-			return to, &table.Write{Def: t.def, Put: res.Put, Delete: res.Delete}, len(todo), park, nil
-		}
-		first := len(todo)
-		for i := range res.Failed {
-			first = min(first, i)
-		}
-		todo, park, to = t.without(r, g, todo, first, res.Failed[first], park, to)
+	items = len(g.items)
+	in := make([]project.Item, len(g.items))
+	for i := range g.items {
+		in[i] = project.Item{Event: &g.items[i].ev, Src: g.items[i].src, Step: g.items[i].op}
 	}
-}
-
-// without parks the event of todo[at] and takes away what must wait behind it.
-func (t *tableTarget) without(r *relay, g *gathered, todo []item, at int, why error, park []poison.Entry, to int64) ([]item, []poison.Entry, int64) {
-	src := todo[at].src
-	bad := &g.events[src]
-	if event.Code(why) == "" {
-		why = event.WithCode(event.CodeProjection, why)
-	}
-	park = append(park, r.entry(bad, why, poison.Parked))
-	r.hold(bad.Stream)
-	var left []item
-	heldAt := -1
-	for _, it := range todo {
-		e := &g.events[it.src]
-		switch {
-		case it.src == src:
-		case it.src > src && r.blocked:
-			to = bad.Position
-		case it.src > src && r.held[e.Stream]:
-			if heldAt != it.src {
-				park = append(park, r.entry(e, nil, poison.Held))
-				heldAt = it.src
+	leave := project.Options{
+		Skip: func(src int) bool {
+			e := &g.events[src]
+			switch {
+			case r.blocked:
+				return true
+			case r.held[e.Stream]:
+				park = append(park, parkedEvent{r.entry(e, nil, poison.Held), src})
+				return true
 			}
-		default:
-			left = append(left, it)
-		}
+			return false
+		},
+		Failed: func(src int, why error) {
+			e := &g.events[src]
+			if event.Code(why) == "" {
+				why = event.WithCode(event.CodeProjection, why)
+			}
+			park = append(park, parkedEvent{r.entry(e, why, poison.Parked), src})
+			if r.hold(e.Stream); r.blocked {
+				to = e.Position
+			}
+		},
 	}
-	if r.blocked {
-		to = bad.Position
+	held, blocked := maps.Clone(r.held), r.blocked
+	var res *project.Result
+	err = r.pipe.persist(ctx, func() (err error) {
+		park, to, r.held, r.blocked = nil, g.to, maps.Clone(held), blocked
+		res, err = t.proj.Apply(ctx, t.tables, in, leave)
+		return err
+	})
+	if err != nil {
+		return 0, nil, 0, nil, err
 	}
-	return left, park, to
+	return to, &table.Write{Def: t.def, Put: res.Put, Delete: res.Delete}, items - len(park), park, nil
 }
 
 func (t *tableTarget) apply(ctx context.Context, r *relay, w *table.Write, to int64) error {
@@ -189,8 +169,8 @@ func (t *tableTarget) resend(ctx context.Context, r *relay, g *gathered, e *pois
 		return err
 	}
 	if len(park) > 0 {
-		again(&park[0], e)
-		return t.commit(ctx, r, -1, park[:1], nil)
+		again(&park[0].Entry, e)
+		return t.commit(ctx, r, -1, entries(park[:1]), nil)
 	}
 	w.Unpark = []int64{e.ID}
 	if err := t.apply(ctx, r, w, -1); err != nil {
@@ -208,6 +188,7 @@ func (p *pipe) openInline(ctx context.Context) error {
 	type inline struct {
 		plan *relayPlan
 		proj *project.Projection
+		def  *table.Def
 	}
 	var all []inline
 	for _, rp := range p.plan.inline {
@@ -215,10 +196,11 @@ func (p *pipe) openInline(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("project %s: %w", rp.table, err)
 		}
-		if _, err := p.store.Tables().Ensure(ctx, proj.Def(), proj.Definition()+"/"+rp.definition, rp.id, p.head.LogID); err != nil {
+		def := proj.Def()
+		if _, err := p.store.Tables().Ensure(ctx, def, proj.Definition()+"/"+rp.definition, rp.id, p.head.LogID); err != nil {
 			return err
 		}
-		all = append(all, inline{plan: rp, proj: proj})
+		all = append(all, inline{plan: rp, proj: proj, def: def})
 	}
 	p.within = func(ctx context.Context, tx table.Tx, written []event.Recorded) error {
 		for _, in := range all {
@@ -228,6 +210,7 @@ func (p *pipe) openInline(ctx context.Context) error {
 				if written[i].Origin != p.cfg.Name {
 					continue
 				}
+				x.src = i
 				x.start(&written[i])
 				if err := x.run(); err != nil && err != errFiltered {
 					in.plan.prog.put(x)
@@ -236,17 +219,17 @@ func (p *pipe) openInline(ctx context.Context) error {
 			}
 			items := make([]project.Item, len(x.out))
 			for i := range x.out {
-				items[i] = project.Item{Event: &x.out[i].ev, Step: x.out[i].op}
+				items[i] = project.Item{Event: &x.out[i].ev, Src: x.out[i].src, Step: x.out[i].op}
 			}
 			in.plan.prog.put(x)
-			res, err := in.proj.Apply(ctx, tx, items)
+			res, err := in.proj.Apply(ctx, tx, items, project.Options{})
 			if err != nil {
 				return err
 			}
 			for _, why := range res.Failed {
 				return &stepError{step: in.plan.name, err: event.PoisonAs(event.CodeProjection, why)}
 			}
-			if err := tx.Write(ctx, in.proj.Def(), res.Put, res.Delete); err != nil {
+			if err := tx.Write(ctx, in.def, res.Put, res.Delete); err != nil {
 				return err
 			}
 		}
