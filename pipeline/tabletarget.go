@@ -22,11 +22,12 @@ type tableTarget struct {
 }
 
 func (p *pipe) newTableTarget(rp *relayPlan) (*tableTarget, error) {
-	proj, err := project.Compile(rp.projects, p.env.tables[rp.table])
+	proj, err := compileProjection(rp.projects, p.env.tables[rp.table])
 	if err != nil {
 		return nil, fmt.Errorf("relay %s: %w", rp.name, err)
 	}
-	return &tableTarget{tables: p.store.Tables(), proj: proj, def: proj.Def(), logID: p.head.LogID}, nil
+	def := proj.Def()
+	return &tableTarget{tables: p.store.Tables(), proj: proj, def: &def, logID: p.head.LogID}, nil
 }
 
 // open makes or checks the table, takes it under the relay's epoch, and gives the place from which to go on.
@@ -192,15 +193,15 @@ func (p *pipe) openInline(ctx context.Context) error {
 	}
 	var all []inline
 	for _, rp := range p.plan.inline {
-		proj, err := project.Compile(rp.projects, p.env.tables[rp.table])
+		proj, err := compileProjection(rp.projects, p.env.tables[rp.table])
 		if err != nil {
 			return fmt.Errorf("project %s: %w", rp.table, err)
 		}
 		def := proj.Def()
-		if _, err := p.store.Tables().Ensure(ctx, def, proj.Definition()+"/"+rp.definition, rp.id, p.head.LogID); err != nil {
+		if _, err := p.store.Tables().Ensure(ctx, &def, proj.Definition()+"/"+rp.definition, rp.id, p.head.LogID); err != nil {
 			return err
 		}
-		all = append(all, inline{plan: rp, proj: proj, def: def})
+		all = append(all, inline{plan: rp, proj: proj, def: &def})
 	}
 	p.within = func(ctx context.Context, tx table.Tx, written []event.Recorded) error {
 		for _, in := range all {
