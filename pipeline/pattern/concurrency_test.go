@@ -11,7 +11,7 @@ import (
 
 // TestNoAllocations holds matching to no allocation at all once its scratch memory is warm.
 func TestNoAllocations(t *testing.T) {
-	if raceEnabled {
+	if pattern.RaceEnabled {
 		t.Skip("the race detector makes sync.Pool forget on purpose")
 	}
 	event := []byte(benchEvent)
@@ -59,10 +59,14 @@ func TestSetChangesWhileMatching(t *testing.T) {
 	}
 	var readers, writers sync.WaitGroup
 	stop := make(chan struct{})
+	turns := 500
+	if pattern.RaceEnabled {
+		turns = 60
+	}
 	for w := range 2 {
 		writers.Go(func() {
 			var ids []pattern.ID
-			for i := range 500 {
+			for i := range turns {
 				id, err := set.Add(fmt.Appendf(nil, `{"detail":{"n":[%d,{"exists":false}],"w%d":[{"prefix":"p%d"},{"exists":false}]}}`, i%5, w, i), "goes")
 				if err != nil {
 					t.Error(err)

@@ -197,7 +197,7 @@ func TestSkipContainer(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	pieces := []string{`{`, `}`, `[`, `]`, `"`, `\"`, `\\`, `a`, `bcdefgh`, `"{"`, `"}"`, `"x]"`, ` `, `"\\"`, `"\""`, "é", "\xa2\xfb\xdb"}
 	ends := 0
-	for range 20000 {
+	for range 5000 {
 		var b strings.Builder
 		b.WriteString([]string{"{", "["}[rng.IntN(2)])
 		for range rng.IntN(30) {
@@ -219,7 +219,7 @@ func TestSkipContainer(t *testing.T) {
 			}
 		}
 	}
-	if ends < 1000 {
+	if ends < 250 {
 		t.Errorf("only %d of the texts end", ends)
 	}
 }
@@ -240,7 +240,7 @@ func TestSpans(t *testing.T) {
 		for range len(all) {
 			x.conds.take()
 		}
-		for point := range uint64(560) {
+		for point := uint64(0); point < 560; point += 7 {
 			g := &gatherer{}
 			x.conds.all = slices.Grow(x.conds.all, 2000)[:2000]
 			g.begin(x)

@@ -1,5 +1,6 @@
 //go:build race
 
-package pattern_test
+package pattern
 
-const raceEnabled = true
+// RaceEnabled tells the tests to do less: the race detector makes them many times slower.
+const RaceEnabled = true

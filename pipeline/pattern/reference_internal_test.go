@@ -220,7 +220,7 @@ func (g generator) list() string {
 func TestAgainstReference(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(1, 2))}
 	rounds := 1000
-	if testing.Short() {
+	if testing.Short() || RaceEnabled {
 		rounds = 50
 	}
 	matches := 0

@@ -59,7 +59,7 @@ func TestSetConformance(t *testing.T) {
 		}
 	}
 	few := events
-	if testing.Short() || raceEnabled {
+	if testing.Short() || pattern.RaceEnabled {
 		few = every(events, 10)
 	}
 	check(few)
