@@ -1,0 +1,41 @@
+package sqlite_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/sqlite"
+	"github.com/leatdev/leat/pipeline/eventstore/storetest"
+)
+
+func openStore(t testing.TB, c sqlite.Config) *sqlite.Store {
+	t.Helper()
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
+	s, err := sqlite.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, storetest.Features{Durable: true}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
+		c := sqlite.Config{Dir: t.TempDir(), Now: now}
+		s := openStore(t, c)
+		return s, func() eventstore.Store {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openStore(t, c)
+			return s
+		}
+	})
+}

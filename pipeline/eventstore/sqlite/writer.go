@@ -1,0 +1,466 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/plan"
+	tables "github.com/leatdev/leat/pipeline/table/sqlite"
+)
+
+// What one transaction takes at most. There is no timer: a caller who comes alone waits for nobody.
+const (
+	groupUnits = 4096
+	groupBytes = 4 << 20
+)
+
+// request is a call that waits for the committer: units, or a job.
+type request struct {
+	ctx     context.Context
+	units   []*eventstore.Unit
+	next    int // of units: those before it are answered
+	ordered bool
+	// job runs in a savepoint; its error takes back what it did and is given to its caller alone.
+	job func(c *conn) error
+
+	err   error
+	state atomic.Int32 // waiting, taken or withdrawn
+	done  chan struct{}
+}
+
+const (
+	waiting int32 = iota
+	taken
+	withdrawn
+)
+
+// submit puts a request into the queue and waits until it is answered. Once the committer has taken it, it is waited
+// for whatever happens to ctx: the units' memory is the committer's until then.
+func (s *Store) submit(r *request) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if s.cfg.ReadOnly {
+		return eventstore.ErrReadOnly
+	}
+	r.done = make(chan struct{})
+	select {
+	case <-s.closing:
+		return eventstore.ErrClosed
+	default:
+	}
+	select {
+	case s.queue <- r:
+	case <-s.closing:
+		return eventstore.ErrClosed
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-r.ctx.Done():
+		if r.state.CompareAndSwap(waiting, withdrawn) {
+			return r.ctx.Err()
+		}
+	case <-s.stopped:
+		if r.state.CompareAndSwap(waiting, withdrawn) {
+			return eventstore.ErrClosed
+		}
+	}
+	<-r.done
+	return r.err
+}
+
+// do runs a job in a transaction that it may share with others.
+func (s *Store) do(ctx context.Context, job func(c *conn) error) error {
+	return s.submit(&request{ctx: ctx, job: job})
+}
+
+// writeTables is the tables' way to the writer.
+func (s *Store) writeTables(ctx context.Context, fn func(tables.Conn) error) error {
+	return s.do(ctx, func(c *conn) error { return fn(steady{c.sql}) })
+}
+
+// Commit implements eventstore.Log.
+func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventstore.CommitOptions) error {
+	for _, u := range units {
+		u.Result = eventstore.Result{}
+	}
+	if len(units) == 0 {
+		return s.ready(ctx)
+	}
+	return s.submit(&request{ctx: ctx, units: units, ordered: o.Ordered})
+}
+
+// writer is the committer: it owns the one connection that writes.
+type writer struct {
+	s *Store
+	c *conn
+
+	gate chan struct{} // taken by each transaction, and by the checkpointer when it needs a pause
+	enc  encoder
+
+	head      int64
+	committed time.Time
+	broken    bool // memory may differ from the file
+}
+
+// load reads where the log ends.
+func (w *writer) load(ctx context.Context) error {
+	w.gate = make(chan struct{}, 1)
+	return w.reload(ctx)
+}
+
+func (w *writer) reload(ctx context.Context) error {
+	e, err := readEnd(ctx, w.c)
+	if err != nil {
+		return err
+	}
+	x := newIndex()
+	if err := x.recover(ctx, w.c, e.indexed, e.head); err != nil {
+		return classify(err)
+	}
+	w.s.logID = e.logID
+	w.s.index.replace(x)
+	w.head, w.committed = e.head, e.committed
+	w.s.publish(e.head, e.committed)
+	w.broken = false
+	return nil
+}
+
+// end is the row of leat_log.
+type end struct {
+	logID         string
+	head, indexed int64
+	committed     time.Time
+}
+
+func readEnd(ctx context.Context, c *conn) (e end, err error) {
+	row, err := c.one(ctx, "SELECT log_id, head, committed, indexed, (SELECT coalesce(max(position), 0) FROM leat_events) FROM leat_log")
+	if err != nil {
+		return e, classify(err)
+	}
+	if row == nil {
+		return e, fmt.Errorf("%w: the row of leat_log is gone", eventstore.ErrCorrupt)
+	}
+	e.logID, _ = row[0].(string)
+	e.head, _ = row[1].(int64)
+	us, _ := row[2].(int64)
+	e.indexed, _ = row[3].(int64)
+	last, _ := row[4].(int64)
+	if last != e.head || e.indexed > e.head {
+		return e, fmt.Errorf("%w: the log's last event is %d, its head says %d", eventstore.ErrCorrupt, last, e.head)
+	}
+	if e.head > 0 {
+		e.committed = time.UnixMicro(us).UTC()
+	}
+	return e, nil
+}
+
+// run serves the queue until the store is closed.
+func (w *writer) run() {
+	defer close(w.s.stopped)
+	var left *request // what is too much for one transaction comes first in the next
+	for {
+		first := left
+		if left = nil; first == nil {
+			select {
+			case first = <-w.s.queue:
+			case <-w.s.closing:
+				w.finish()
+				return
+			}
+		}
+		var batch []*request
+		units, bytes := 0, 0
+		for r := first; r != nil; {
+			if r.state.CompareAndSwap(waiting, taken) || r.state.Load() == taken {
+				batch = append(batch, r)
+				units += len(r.units) - r.next + 1
+				bytes += r.size()
+			}
+			if r = nil; units < groupUnits && bytes < groupBytes {
+				select {
+				case r = <-w.s.queue:
+				default:
+				}
+			}
+		}
+		if len(batch) == 0 {
+			continue
+		}
+		w.gate <- struct{}{}
+		left = w.serve(batch)
+		<-w.gate
+		w.s.check.committed(bytes + 1024)
+	}
+}
+
+// size is about what the request's open units write.
+func (r *request) size() int {
+	n := 0
+	for _, u := range r.units[r.next:] {
+		n += unitSize(u)
+		if n > groupBytes {
+			break
+		}
+	}
+	return n
+}
+
+func unitSize(u *eventstore.Unit) int {
+	n := 64
+	for i := range u.Appends {
+		for j := range u.Appends[i].Events {
+			e := &u.Appends[i].Events[j]
+			n += max(len(e.Raw), len(e.Data)) + len(e.Metadata) + 192
+		}
+	}
+	for i := range u.Park {
+		n += len(u.Park[i].Payload) + 512
+	}
+	return n
+}
+
+// finish answers what is still in the queue, and writes the index, so that the next start has nothing to find again.
+func (w *writer) finish() {
+	for {
+		select {
+		case r := <-w.s.queue:
+			if r.state.CompareAndSwap(waiting, taken) {
+				r.err = eventstore.ErrClosed
+				close(r.done)
+			}
+			continue
+		default:
+		}
+		break
+	}
+	if w.broken {
+		return
+	}
+	for i := 0; i < 2; i++ { // the frozen tail, then the present one
+		if err := w.flushAll(); err != nil {
+			w.s.log.Warn("the index could not be written, the next start reads it from the log", "err", err)
+			return
+		}
+	}
+}
+
+func (w *writer) flushAll() error {
+	x := w.s.index
+	x.freeze(w.head, true)
+	if x.frozen == nil {
+		return nil
+	}
+	if _, err := w.c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	n, err := x.write(w.c, int(^uint(0)>>1))
+	if err == nil {
+		_, err = w.c.exec("COMMIT")
+	}
+	if err != nil {
+		_, _ = w.c.exec("ROLLBACK")
+		return err
+	}
+	x.mu.Lock()
+	x.done(n)
+	x.mu.Unlock()
+	return nil
+}
+
+// serve commits a batch and answers it, all but a request that it gives back with units still open.
+func (w *writer) serve(batch []*request) (left *request) {
+	if w.broken {
+		if err := w.mend(); err != nil {
+			answer(batch, err)
+			return nil
+		}
+	}
+	left, err := w.transact(batch)
+	if err != nil && isConstraint(err) && len(batch) > 1 {
+		// One request breaks a rule of the schema: alone, it hurts nobody else.
+		for _, r := range batch {
+			for one := r; one != nil; {
+				if one, err = w.transact([]*request{one}); err != nil {
+					answer([]*request{r}, classify(err))
+				}
+			}
+		}
+		return nil
+	}
+	if err != nil {
+		answer(batch, classify(err))
+	}
+	return left
+}
+
+func answer(batch []*request, err error) {
+	for _, r := range batch {
+		for _, u := range r.units[r.next:] {
+			u.Result = eventstore.Result{}
+		}
+		r.err = err
+		close(r.done)
+	}
+}
+
+// mend brings memory and file together again after a failure that may have parted them.
+func (w *writer) mend() error {
+	_, _ = w.c.exec("ROLLBACK") // there is none, most of the time
+	if err := w.reload(context.Background()); err != nil {
+		return fmt.Errorf("%w: the store is read again after a failure: %w", eventstore.ErrUnavailable, err)
+	}
+	w.s.log.Info("the event store writes again", "head", w.head)
+	return nil
+}
+
+// transact runs a batch in one transaction. After an error nothing of it is there, or, where the commit itself failed,
+// the file is read again before the next one.
+func (w *writer) transact(batch []*request) (left *request, err error) {
+	if _, err := w.c.exec("BEGIN IMMEDIATE"); err != nil {
+		return nil, err
+	}
+	x := w.s.index
+	d := plan.New(database{w}, w.head, plan.Clock(w.s.now(), w.committed))
+	ends := make([]int, len(batch)) // of each request: the units that are in this transaction
+	jobs := make([]error, len(batch))
+	wrote, slices, err := w.fill(d, batch, ends, jobs)
+	if err == nil && wrote {
+		_, err = w.c.exec("COMMIT")
+		if err != nil {
+			w.broken = true
+		}
+	}
+	if err != nil || !wrote {
+		if _, e := w.c.exec("ROLLBACK"); e != nil && err == nil {
+			err, w.broken = e, true
+		} else if e != nil {
+			w.broken = true // SQLite had rolled back by itself, or cannot
+		}
+	}
+	if err != nil {
+		if w.broken {
+			w.s.log.Error("the event store cannot write", "err", err)
+		}
+		return nil, err
+	}
+	w.committedAll(d, x, slices)
+	for i, r := range batch {
+		if r.job != nil {
+			r.err = classify(jobs[i])
+		} else if r.next = ends[i]; r.next < len(r.units) {
+			left = r
+			continue
+		}
+		close(r.done)
+	}
+	return left, nil
+}
+
+// fill does a batch's work between BEGIN and COMMIT.
+func (w *writer) fill(d *plan.Draft, batch []*request, ends []int, jobs []error) (wrote bool, slices int, err error) {
+	units, bytes := 0, 0
+	effects := func(ctx context.Context, u *eventstore.Unit, written []event.Recorded, repeated bool) error {
+		wrote = true
+		return w.effects(ctx, u, written, repeated)
+	}
+	for i, r := range batch {
+		if r.job != nil {
+			wrote = true
+			var lost error
+			if jobs[i], lost = w.savepoint(func() error { return r.job(w.c) }); lost != nil {
+				return false, 0, lost
+			}
+			continue
+		}
+		ctx := context.WithoutCancel(r.ctx)
+		for ends[i] = r.next; ends[i] < len(r.units); ends[i]++ {
+			u := r.units[ends[i]]
+			if i == len(batch)-1 && units > 0 && (units >= groupUnits || bytes >= groupBytes) {
+				break
+			}
+			if err := d.Add(ctx, u, effects); err != nil {
+				return false, 0, err
+			}
+			units++
+			bytes += unitSize(u)
+			if u.Result.Status == eventstore.Refused && r.ordered {
+				ends[i] = len(r.units)
+				break
+			}
+		}
+	}
+	if len(d.Writes)+len(d.Marks)+len(d.Cursors) == 0 {
+		return wrote, 0, nil
+	}
+	if err := w.write(d); err != nil {
+		return false, 0, err
+	}
+	slices, err = w.s.index.write(w.c, sliceEvents+len(d.Writes))
+	return true, slices, err
+}
+
+// write puts down what the draft has collected.
+func (w *writer) write(d *plan.Draft) error {
+	for _, e := range d.Writes {
+		if _, err := w.c.exec(insertEvent, w.enc.row(e, d.Committed())...); err != nil {
+			return err
+		}
+	}
+	for id, hash := range d.Marks {
+		if _, err := w.c.exec("INSERT INTO leat_inbox VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", id.Pipeline, id.Key, int64(hash), d.Committed().UnixMicro()); err != nil {
+			return err
+		}
+	}
+	for id, value := range d.Cursors {
+		if _, err := w.c.exec("INSERT INTO leat_cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", id.Pipeline, id.Key, value); err != nil {
+			return err
+		}
+	}
+	if len(d.Writes) == 0 {
+		return nil
+	}
+	_, err := w.c.exec("UPDATE leat_log SET head = ?, committed = ?", d.Head(), d.Committed().UnixMicro())
+	return err
+}
+
+// committedAll takes a committed draft into memory and wakes those who wait for it.
+func (w *writer) committedAll(d *plan.Draft, x *index, slices int) {
+	x.mu.Lock()
+	x.done(slices)
+	for _, e := range d.Writes {
+		x.add(e.Stream.Base.Ref.(*head), e.Position, d.Committed().UnixMicro(), e.Event.ID)
+	}
+	x.freeze(d.Head(), false)
+	x.mu.Unlock()
+	if len(d.Writes) == 0 {
+		return
+	}
+	w.head, w.committed = d.Head(), d.Committed()
+	w.s.ring.put(d)
+	w.s.publish(w.head, w.committed)
+}
+
+// savepoint runs fn so that its error takes back what it did. Where even that fails, the transaction is lost.
+func (w *writer) savepoint(fn func() error) (err, lost error) {
+	if _, err := w.c.exec("SAVEPOINT leat"); err != nil {
+		return nil, err
+	}
+	if err = fn(); err != nil {
+		if _, lost = w.c.exec("ROLLBACK TO leat"); lost != nil {
+			if outage(err) {
+				lost = err // SQLite has rolled back by itself, for this reason
+			}
+			return err, fmt.Errorf("sqlite: the transaction is lost: %w", lost)
+		}
+	}
+	_, lost = w.c.exec("RELEASE leat")
+	return err, lost
+}
