@@ -41,7 +41,7 @@ func (c scope) component(n *yaml.Node, kind Kind, v reflect.Value, what string) 
 		c.fail(second.key, CodeTwoPlugins, fmt.Sprintf("%s names two %ss, %s and %s: it takes one", what, kind, plugins[0].key.Value, second.key.Value), "")
 		good = false
 	case len(plugins) == 0 && len(unknown) == 0:
-		c.fail(n, CodeNoPlugin, fmt.Sprintf("%s names no %s", what, kind), suggestOr("", pluginNames(kind), fmt.Sprintf("%ss in this build: ", kind)))
+		c.fail(n, CodeNoPlugin, fmt.Sprintf("%s names no plugin", what), suggestOr("", pluginNames(kind), fmt.Sprintf("%ss in this build: ", kind)))
 		good = false
 	case len(plugins) == 0:
 		good = false
@@ -57,7 +57,7 @@ func (c scope) component(n *yaml.Node, kind Kind, v reflect.Value, what string) 
 		}
 		unknown = rest
 		if !named {
-			c.fail(n, CodeNoPlugin, fmt.Sprintf("%s names no %s", what, kind), suggestOr("", pluginNames(kind), fmt.Sprintf("%ss in this build: ", kind)))
+			c.fail(n, CodeNoPlugin, fmt.Sprintf("%s names no plugin", what), suggestOr("", pluginNames(kind), fmt.Sprintf("%ss in this build: ", kind)))
 		}
 	}
 	skip := map[string]bool{}
@@ -177,6 +177,8 @@ func (c scope) wrongComponent(n *yaml.Node, kind Kind, what string) {
 	name := nearest(n.Value, pluginNames(kind))
 	if name != "" {
 		hint = fmt.Sprintf("write { %s: { … } }", name)
+	} else {
+		hint = suggestOr("", pluginNames(kind), fmt.Sprintf("%ss in this build: ", kind))
 	}
 	c.fail(n, CodeWrongType, fmt.Sprintf("%s wants a map with the %s's name as its key, got %s", what, kind, describe(n)), hint)
 }

@@ -208,6 +208,7 @@ func (o object) decode(entries []entry) bool {
 	before := len(o.l.diags)
 	unknown := false
 	given := make(map[string]*yaml.Node, len(entries))
+	mistyped := map[string]bool{}
 	for _, e := range entries {
 		c := o.scope
 		c.f = e.f
@@ -217,6 +218,7 @@ func (o object) decode(entries []entry) bool {
 		if f == nil {
 			if o.other == nil || !o.other(e) {
 				c.unknownField(o, e, info)
+				mistyped[nearest(name, info.names())] = true
 			}
 			continue
 		}
@@ -225,7 +227,7 @@ func (o object) decode(entries []entry) bool {
 	}
 	if !o.optional {
 		for i := range info.fields {
-			if f := &info.fields[i]; f.required && given[f.name] == nil {
+			if f := &info.fields[i]; f.required && given[f.name] == nil && !mistyped[f.name] {
 				hint := ""
 				if f.example != "" {
 					hint = fmt.Sprintf("for example `%s: %s`", f.name, f.example)

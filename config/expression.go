@@ -88,7 +88,12 @@ func (c scope) text(n *yaml.Node, f *field) (Text, bool) {
 		from := c.f.offset(n.Line, n.Column)
 		if strings.HasPrefix(c.f.text[min(from, len(c.f.text)):], "{{") {
 			s := c.f.line(n.Line)
-			c.fail(n, CodeYAMLTrap, "YAML reads a leading { as a map of its own", "write "+around(trimRight(s), from-c.f.lines[n.Line-1], len(trimRight(s))))
+			at := from - c.f.lines[n.Line-1]
+			to := len(trimRight(s))
+			if end := closingBracket(s[at:]); end >= 0 {
+				to = at + end + 1
+			}
+			c.fail(n, CodeYAMLTrap, "YAML reads {{ as maps of its own", "write "+around(s, at, to))
 			return Text{}, false
 		}
 	}
@@ -112,6 +117,16 @@ var eventPath = regexp.MustCompile(`^(?:(?:data|metadata)(?:\??\.[A-Za-z_]\w*|\[
 // looksLikePath reports whether a text looks like an expression that lost its {{ }}.
 func looksLikePath(s string) bool { return eventPath.MatchString(s) }
 
+// rootHints says where the names are there that not every expression sees.
+var rootHints = map[string]string{
+	"item":     "item and index are there beside `each`",
+	"index":    "item and index are there beside `each`",
+	"row":      "row, the present row, is there in set, add, append, delete and where",
+	"stream":   "an event has a stream, a revision and a position below the last append",
+	"revision": "an event has a stream, a revision and a position below the last append",
+	"position": "an event has a stream, a revision and a position below the last append",
+}
+
 var filterCodes = map[string]Code{filter.CodeCost: CodeExpressionCost, filter.CodeTemplate: CodeTemplate}
 
 // compileErrors reports what the compiler says, at the place in the file.
@@ -128,6 +143,9 @@ func (c scope) compileErrors(n *yaml.Node, t *text, err error) {
 		}
 		from := t.offset(e.Offset)
 		to := from + tokenLength(n.Value[min(from, len(n.Value)):])
+		if hint == "" && e.Code == filter.CodeName {
+			hint = rootHints[t.s[e.Offset:min(len(t.s), e.Offset+tokenLength(t.s[e.Offset:]))]]
+		}
 		if s, h, ok := c.exprTrap(n, t, e); ok {
 			code, hint = CodeYAMLTrap, h
 			if s != "" {
@@ -135,7 +153,7 @@ func (c scope) compileErrors(n *yaml.Node, t *text, err error) {
 			}
 		} else if h := bareWord(n, t, e); h != "" {
 			hint = h
-		} else if hint == "" && t.replaced && e.Code == filter.CodeType {
+		} else if hint == "" && t.replaced && e.Code == filter.CodeType && strings.Contains(message, "number") {
 			hint = "in an expression ${…} is always text: a number is written int(${…}) or float(${…})"
 		}
 		c.l.span(c, n, from, to, code, message, hint)

@@ -135,8 +135,29 @@ func (l *loader) finish() (*Config, Diagnostics) {
 		d.f = nil
 	}
 	l.diags.sorted(l.rank)
-	l.diags = l.diags.distinct()
+	l.diags = l.diags.distinct().withoutEchoes()
 	return l.cfg, l.diags
+}
+
+// withoutEchoes takes away what is said of an expression at the very sign of which a trap was reported.
+func (ds Diagnostics) withoutEchoes() Diagnostics {
+	type place struct {
+		file      string
+		line, col int
+	}
+	traps := map[place]bool{}
+	for _, d := range ds {
+		if d.Code == CodeYAMLTrap {
+			traps[place{d.File, d.Line, d.Col}] = true
+		}
+	}
+	out := ds[:0]
+	for _, d := range ds {
+		if d.Code != CodeExpression && d.Code != CodeTemplate || !traps[place{d.File, d.Line, d.Col}] {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // distinct takes away repeats of one mistake at one place, which a fragment used twice gives; their uses are kept.

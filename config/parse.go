@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -129,9 +126,10 @@ func (l *loader) bounded(f *source, root *yaml.Node) bool {
 			return size{}
 		}
 		if n.Kind == yaml.AliasNode {
+			alias := n
 			n = n.Alias
 			if open[n] {
-				l.at(f, n, nil, CodeRecursion, fmt.Sprintf("the anchor %q contains an alias of itself", n.Anchor), "")
+				l.at(f, alias, nil, CodeRecursion, fmt.Sprintf("the anchor %q contains an alias of itself", n.Anchor), "")
 				ok = false
 				return size{}
 			}
@@ -160,133 +158,6 @@ func (l *loader) bounded(f *source, root *yaml.Node) bool {
 		return false
 	}
 	return ok
-}
-
-var syntaxLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
-
-// syntaxError reports why the text is no YAML; true where a trap was found and taken out of the text.
-func (l *loader) syntaxError(f *source, err error) bool {
-	m := syntaxLine.FindStringSubmatch(strings.ReplaceAll(err.Error(), "\n", " "))
-	line, message := 1, strings.TrimPrefix(err.Error(), "yaml: ")
-	if m != nil {
-		message = m[2]
-		if m[1] != "" {
-			line, _ = strconv.Atoi(m[1])
-		}
-	}
-	line = min(max(line, 1), len(f.lines))
-	if l.tabIndent(f, line) {
-		return false
-	}
-	if l.syntaxTrap(f, line, err) {
-		return true
-	}
-	if name, ok := strings.CutPrefix(message, "unknown anchor '"); ok {
-		name, _, _ = strings.Cut(name, "'")
-		for n := range f.lines {
-			if at := strings.Index(f.line(n+1), "*"+name); at >= 0 {
-				col := utf8.RuneCountInString(f.line(n + 1)[:at])
-				l.add(Diagnostic{File: f.name, f: f, Line: n + 1, Col: col + 1, EndCol: col + 2 + utf8.RuneCountInString(name), Code: CodeSyntax, Severity: Error,
-					Message: fmt.Sprintf("the alias *%s has no anchor &%s above it", name, name)})
-				return false
-			}
-		}
-	}
-	hint := ""
-	switch {
-	case strings.Contains(message, "found unexpected end of stream"):
-		if at, ok := openQuote(f); ok {
-			l.add(Diagnostic{File: f.name, f: f, Line: at.line, Col: at.col, EndCol: at.col + 1, Code: CodeSyntax, Severity: Error, Message: "the quote that opens here is never closed"})
-			return false
-		}
-		message = "a quote is never closed"
-	case strings.Contains(message, "did not find expected ',' or ']'"):
-		message, hint = "a list in brackets is not closed, or lacks a comma", "close it with ]"
-	case strings.Contains(message, "did not find expected ',' or '}'"):
-		message, hint = "a map in braces is not closed, or lacks a comma", "close it with }"
-	case strings.Contains(message, "did not find expected key"), strings.Contains(message, "did not find expected '-' indicator"):
-		message, line = "the indentation does not fit what stands above", f.misfit(line)
-	case strings.Contains(message, "mapping values are not allowed"):
-		message, hint = "a colon stands where no key can be", "is the line above complete, and the indentation that of its neighbours?"
-	case strings.Contains(message, "could not find expected ':'"):
-		message, hint = "a key without its colon", "keys are written `name:`"
-		line = f.withoutColon(line)
-	}
-	s := f.line(line)
-	col := len(s) - len(strings.TrimLeft(s, " \t")) + 1
-	l.add(Diagnostic{File: f.name, f: f, Line: line, Col: col, EndCol: utf8.RuneCountInString(trimRight(s)) + 1, Code: CodeSyntax, Severity: Error, Message: message, Hint: hint})
-	return false
-}
-
-// misfit finds the line below from whose indentation is none of those that are open: the parser names the line where
-// the block starts, not the one that breaks it.
-func (f *source) misfit(from int) int {
-	var open []int
-	for n := from; n <= len(f.lines); n++ {
-		s := f.line(n)
-		t := strings.TrimLeft(s, " ")
-		if t == "" || t[0] == '#' {
-			continue
-		}
-		indent := len(s) - len(t)
-		for len(open) > 0 && open[len(open)-1] > indent {
-			open = open[:len(open)-1]
-			if len(open) == 0 || open[len(open)-1] < indent {
-				return n
-			}
-		}
-		for strings.HasPrefix(t, "- ") {
-			if len(open) == 0 || open[len(open)-1] < indent {
-				open = append(open, indent)
-			}
-			rest := strings.TrimLeft(t[1:], " ")
-			indent += len(t) - len(rest)
-			t = rest
-		}
-		if len(open) == 0 || open[len(open)-1] < indent {
-			open = append(open, indent)
-		}
-	}
-	return from
-}
-
-// withoutColon finds the line near n that has no colon.
-func (f *source) withoutColon(n int) int {
-	for i := n; i > max(0, n-3); i-- {
-		if t := strings.TrimSpace(f.line(i)); t != "" && t[0] != '#' && !strings.Contains(t, ":") {
-			return i
-		}
-	}
-	return n
-}
-
-// tabIndent reports a tab in the indentation at the line or just before, which is what YAML stumbles over there.
-func (l *loader) tabIndent(f *source, line int) bool {
-	for n := max(1, line-1); n <= min(line+1, len(f.lines)); n++ {
-		s := f.line(n)
-		blank := s[:len(s)-len(strings.TrimLeft(s, " \t"))]
-		if at := strings.IndexByte(blank, '\t'); at >= 0 && blank != s {
-			l.add(Diagnostic{File: f.name, f: f, Line: n, Col: at + 1, EndCol: at + 2, Code: CodeYAMLTrap, Severity: Error,
-				Message: "a tab in the indentation: YAML indents with spaces", Hint: "two spaces for each level"})
-			return true
-		}
-	}
-	return false
-}
-
-// openQuote finds the last quote that starts a value and is not closed in its line.
-func openQuote(f *source) (spot, bool) {
-	for n := len(f.lines); n >= 1; n-- {
-		s := f.line(n)
-		at := valueStart(s)
-		if at < 0 || at >= len(s) || s[at] != '"' && s[at] != '\'' {
-			continue
-		}
-		if closingQuote(s[at:]) < 0 {
-			return spot{n, utf8.RuneCountInString(s[:at]) + 1}, true
-		}
-	}
-	return spot{}, false
 }
 
 func isNull(n *yaml.Node) bool {

@@ -197,4 +197,8 @@ func isJSONNumber(s string) bool {
 }
 
 // checkPattern reports what is valid in a pattern, but hardly meant.
-func (c scope) checkPattern(*pattern.Pattern, func(int) (*yaml.Node, int)) {}
+func (c scope) checkPattern(p *pattern.Pattern, place func(int) (*yaml.Node, int)) {
+	for _, w := range pattern.Check(p) {
+		c.patternFault(CodePatternWarning, Warning, w.Message, w.Offset, place)
+	}
+}

@@ -155,12 +155,16 @@ func suspects(s string, line int) []stretch {
 			from++
 		}
 		value := s[from:]
-		if value == "" || strings.HasPrefix(value, "${") || strings.HasPrefix(value, `"${`) || value[0] == '{' || value[0] == '[' {
+		if value == "" || strings.HasPrefix(strings.TrimLeft(value, `'"`), "${") || value[0] == '{' || value[0] == '[' {
 			continue
 		}
 		to := len(s)
-		if i := strings.IndexAny(value, ",}"); i >= 0 && strings.ContainsRune(s[:at], '{') {
-			to = from + i
+		if value[0] == '"' || value[0] == '\'' {
+			if end := closingQuote(value); end > 0 {
+				to = from + end + 1
+			}
+		} else if i := strings.IndexAny(value, ",}"); i >= 0 && strings.ContainsRune(s[:at], '{') {
+			to = from + len(trimRight(value[:i]))
 		}
 		out = append(out, stretch{line, utf8.RuneCountInString(s[:from]) + 1, utf8.RuneCountInString(s[:to]) + 1})
 	}

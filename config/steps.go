@@ -116,7 +116,7 @@ func (p *pipelineScope) step(c scope, n *yaml.Node) (Step, bool) {
 		e := kinds[0]
 		kind = stepNamed(e.key.Value)
 		if kind == nil {
-			c.in(e.key.Value).fail(e.key, CodeUnknownStep, fmt.Sprintf("this build has no step %q", e.key.Value), "")
+			c.in(e.key.Value).fail(e.key, CodeUnknownStep, fmt.Sprintf("this build has no step %q", e.key.Value), "steps: "+strings.Join(stepNames(), ", "))
 			good = false
 		} else {
 			inner := c.in(kind.name)

@@ -23,6 +23,26 @@ func valueStart(s string) int {
 	return m[1]
 }
 
+// aliasOrAnchor is an alias or anchor that is meant as one.
+var aliasOrAnchor = regexp.MustCompile(`^[*&][A-Za-z0-9_-]+$`)
+
+// commentStart gives where the comment of a value starts, its length where it has none.
+func commentStart(v string) int {
+	for i := 0; i < len(v); i++ {
+		switch v[i] {
+		case '"', '\'':
+			if end := closingQuote(v[i:]); end > 0 {
+				i += end
+			}
+		case '#':
+			if i > 0 && (v[i-1] == ' ' || v[i-1] == '\t') {
+				return i
+			}
+		}
+	}
+	return len(v)
+}
+
 // closingQuote gives the offset of the quote that closes the one s starts with, -1 where there is none.
 func closingQuote(s string) int {
 	q := s[0]
@@ -47,14 +67,24 @@ type trap struct {
 	why      string
 }
 
+// leadingSign says what YAML makes of a sign at the start of a value.
+var leadingSign = map[byte]string{
+	'!': "YAML reads a leading ! as a tag",
+	'&': "YAML reads a leading & as an anchor",
+	'*': "YAML reads a leading * as an alias",
+	'@': "YAML allows no value that starts with @",
+	'`': "YAML allows no value that starts with `",
+	'%': "YAML allows no value that starts with %",
+}
+
 // findTrap looks for an expression without quotes in a line that the parser refused.
 func findTrap(s string) (trap, bool) {
 	at := valueStart(s)
 	if at < 0 || at >= len(s) {
 		return trap{}, false
 	}
-	v := trimRight(s[at:])
-	if v == "" || v[0] == '#' {
+	v := trimRight(s[at : at+commentStart(s[at:])])
+	if v == "" || v[0] == '#' || aliasOrAnchor.MatchString(v) {
 		return trap{}, false
 	}
 	whole := func(mark, n int, why string) (trap, bool) { return trap{at, at + len(v), at + mark, n, why}, true }
@@ -66,16 +96,8 @@ func findTrap(s string) (trap, bool) {
 			}
 		}
 		return trap{}, false
-	case '!':
-		return whole(0, 1, "YAML reads a leading ! as a tag")
-	case '&':
-		return whole(0, 1, "YAML reads a leading & as an anchor")
-	case '*':
-		return whole(0, 1, "YAML reads a leading * as an alias")
-	case '@', '`':
-		return whole(0, 1, fmt.Sprintf("YAML allows no value that starts with %c", v[0]))
-	case '%':
-		return whole(0, 1, "YAML allows no value that starts with %")
+	case '!', '&', '*', '@', '`', '%':
+		return whole(0, 1, leadingSign[v[0]])
 	case '|', '>':
 		if len(v) > 1 && (v[1] == ' ' || v[1] == '=' || v[1] == '|') {
 			return whole(0, 1, fmt.Sprintf("YAML reads a leading %c as the start of a block of text", v[0]))
@@ -132,6 +154,12 @@ func flowTrap(s string, at int) (trap, bool) {
 	for i < len(s) {
 		c := s[i]
 		switch {
+		case strings.HasPrefix(s[i:], "{{"):
+			end := strings.Index(s[i:], "}}")
+			if end < 0 {
+				return trap{}, false
+			}
+			return trap{i, flowEnd(s, i+end+2), i, 2, "YAML reads {{ as maps of its own"}, true
 		case strings.IndexByte("[]{}, \t", c) >= 0:
 			i++
 		case (c == '"' || c == '\''):
@@ -148,6 +176,9 @@ func flowTrap(s string, at int) (trap, bool) {
 		default:
 			// A plain word: a key, or a value up to the next sign.
 			from := i
+			if why := leadingSign[c]; why != "" && !aliasOrAnchor.MatchString(s[i:flowEnd(s, i)]) {
+				return trap{from, flowEnd(s, i), i, 1, why}, true
+			}
 			for i < len(s) {
 				if s[i] == ':' && (i+1 == len(s) || strings.IndexByte(" ,[]{}", s[i+1]) >= 0) {
 					break
