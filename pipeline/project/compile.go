@@ -258,16 +258,21 @@ func (c *compiler) step(s *Spec) step {
 	if len(s.ByType) > 0 {
 		out.types = map[string]*ops{}
 	}
-	some := !out.ops.empty()
+	some := s.Ops.some()
 	for _, t := range slices.Sorted(maps.Keys(s.ByType)) {
 		o := s.ByType[t]
 		out.types[t] = c.ops([]string{"by_type", t}, &o, roots|filter.Row)
-		some = some || !out.types[t].empty()
+		some = some || o.some()
 	}
 	if !some {
 		c.fail(nil, errors.New("the step changes nothing"), "it wants set, add, append, unset, delete or by_type")
 	}
 	return out
+}
+
+// some reports whether there is any change.
+func (o *Ops) some() bool {
+	return len(o.Set)+len(o.Add)+len(o.Append)+len(o.Unset) > 0 || strings.TrimSpace(o.Delete) != ""
 }
 
 func (c *compiler) ops(path []string, o *Ops, roots filter.Roots) *ops {
