@@ -1,0 +1,276 @@
+package project
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/table"
+	"pgregory.net/rapid"
+)
+
+// modelSpecs use every kind of change once.
+var modelSpecs = []Spec{
+	{
+		Table: "t", Key: fields("id", "data.id"),
+		ByType: map[string]Ops{
+			"set":    {Set: fields("a", "data.v", "b", "row.a")},
+			"add":    {Add: fields("n", "data.v")},
+			"append": {Append: fields("l", "data.v")},
+			"unset":  {Unset: []string{"a"}},
+			"delete": {Delete: "true"},
+			"drain":  {Delete: "row.n >= data.v", Add: fields("n", "data.v")},
+		},
+	},
+	{Table: "t", Key: fields("id", "item"), Each: "data.ids", ByType: map[string]Ops{"each": {Add: fields("n", "data.v"), Set: fields("b", "index")}}},
+	{Table: "t", Where: "row.b == data.v", ByType: map[string]Ops{"where": {Set: fields("a", "data.id"), Add: fields("n", "1")}}},
+	{Table: "t", Where: "row.n > data.v && row.a == data.id", ByType: map[string]Ops{"clear": {Delete: "true"}}},
+	{Table: "t", Key: fields("id", "data.id"), ByType: map[string]Ops{"add": {Add: fields("m", "row.n")}}},
+}
+
+type payload struct {
+	ID  string
+	V   any // nil, int or string
+	IDs []any
+}
+
+func (p payload) json() []byte {
+	m := map[string]any{"ids": p.IDs}
+	if p.ID != "" {
+		m["id"] = p.ID
+	}
+	if p.V != nil {
+		m["v"] = p.V
+	}
+	b, _ := json.Marshal(m)
+	return b
+}
+
+// model does what modelSpecs say the plain way: one event at a time over a map of maps.
+type model map[string]map[string]any
+
+func (m model) clone() model {
+	c := model{}
+	for id, row := range m {
+		c[id] = maps.Clone(row)
+	}
+	return c
+}
+
+// apply gives the rows behind an event, false where it fails.
+func (m model) apply(typ string, p payload) (model, bool) {
+	out := m.clone()
+	ensure := func(id string) map[string]any {
+		if out[id] == nil {
+			out[id] = map[string]any{}
+		}
+		return out[id]
+	}
+	add := func(row map[string]any, column string, by any) bool {
+		n, ok := by.(int)
+		if !ok {
+			return false
+		}
+		switch have := row[column].(type) {
+		case nil:
+			row[column] = n
+		case int:
+			row[column] = have + n
+		default:
+			return false
+		}
+		return true
+	}
+	keyed := typ == "set" || typ == "add" || typ == "append" || typ == "unset" || typ == "delete" || typ == "drain"
+	if keyed && p.ID == "" {
+		return nil, false
+	}
+	switch typ {
+	case "set":
+		row := ensure(p.ID)
+		row["a"], row["b"] = p.V, row["a"]
+	case "add":
+		if !add(ensure(p.ID), "n", p.V) || !add(out[p.ID], "m", out[p.ID]["n"]) {
+			return nil, false
+		}
+	case "append":
+		list, _ := ensure(p.ID)["l"].([]any)
+		out[p.ID]["l"] = append(slices.Clone(list), p.V)
+	case "unset":
+		if out[p.ID] != nil {
+			out[p.ID]["a"] = nil
+		}
+	case "delete":
+		delete(out, p.ID)
+	case "drain":
+		n, have := out[p.ID]["n"].(int)
+		v, isInt := p.V.(int)
+		if _, isText := p.V.(string); isText && have {
+			return nil, false // a number and a text cannot be compared
+		}
+		if have && isInt && n >= v {
+			delete(out, p.ID)
+		} else if !add(ensure(p.ID), "n", p.V) {
+			return nil, false
+		}
+	case "each":
+		for i, e := range p.IDs {
+			id, ok := e.(string)
+			if !ok || !add(ensure(id), "n", p.V) {
+				return nil, false
+			}
+			out[id]["b"] = i
+		}
+	case "where":
+		for _, row := range out {
+			if row["b"] == p.V {
+				row["a"] = nil
+				if p.ID != "" {
+					row["a"] = p.ID
+				}
+				if !add(row, "n", 1) {
+					return nil, false
+				}
+			}
+		}
+	case "clear":
+		v, ok := p.V.(int)
+		for id, row := range out {
+			n, have := row["n"].(int)
+			same := row["a"] == p.ID || p.ID == "" && row["a"] == nil
+			if ok && have && n > v && same {
+				delete(out, id)
+			}
+		}
+	}
+	return out, true
+}
+
+func (m model) String() string {
+	var b strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(m)) {
+		fmt.Fprintf(&b, "%q", id)
+		for _, c := range []string{"a", "b", "n", "l", "m"} {
+			v, _ := json.Marshal(m[id][c])
+			b.WriteString(" " + string(v))
+		}
+		b.WriteString("\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// The fold of a log equals that of the model, in batches of any size, failures included.
+func TestFoldIsTheModel(t *testing.T) {
+	id := rapid.SampledFrom([]string{"", "x", "y", "z", "w"})
+	value := rapid.OneOf(
+		rapid.Map(rapid.IntRange(-2, 3), func(i int) any { return i }),
+		rapid.SampledFrom([]any{nil, "x", "text"}))
+	one := rapid.Custom(func(t *rapid.T) event.Recorded {
+		p := payload{ID: id.Draw(t, "id"), V: value.Draw(t, "v")}
+		for range rapid.IntRange(0, 3).Draw(t, "items") {
+			p.IDs = append(p.IDs, rapid.SampledFrom([]any{"x", "y", "v", nil}).Draw(t, "item"))
+		}
+		typ := rapid.SampledFrom([]string{"set", "set", "add", "append", "unset", "delete", "drain", "each", "where", "clear", "other"}).Draw(t, "type")
+		return ev(typ, string(p.json()))
+	})
+	rapid.Check(t, func(rt *rapid.T) {
+		log := rapid.SliceOfN(one, 0, 40).Draw(rt, "log")
+		m := model{}
+		var failed []int
+		for i, e := range log {
+			next, ok := m.apply(e.Type, read(e.Data))
+			if !ok {
+				failed = append(failed, i)
+				continue
+			}
+			m = next
+		}
+		for _, size := range []int{1, rapid.IntRange(2, 10).Draw(rt, "size"), 100} {
+			r := newRig(t, nil, modelSpecs...)
+			var gotFailed []int
+			for from := 0; from < len(log); from += size {
+				res := r.apply(log[from:min(from+size, len(log))]...)
+				for _, i := range slices.Sorted(maps.Keys(res.Failed)) {
+					gotFailed = append(gotFailed, from+i)
+				}
+			}
+			got := r.inOrder("id", "a", "b", "n", "l", "m")
+			if d := cmp.Diff(m.String(), got); d != "" {
+				rt.Fatalf("batches of %d: rows (-model +got):\n%s", size, d)
+			}
+			if d := cmp.Diff(failed, gotFailed); d != "" {
+				rt.Fatalf("batches of %d: failed (-model +got):\n%s", size, d)
+			}
+		}
+	})
+}
+
+// inOrder gives the rows with the columns in that order.
+func (r *rig) inOrder(columns ...string) string {
+	var lines []string
+	for row, err := range r.store.Scan(r.t.Context(), &r.d, nil) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		var b []byte
+		for i, c := range columns {
+			if i > 0 {
+				b = append(b, ' ')
+			}
+			b = table.AppendJSON(b, row[r.d.Index(c)])
+		}
+		lines = append(lines, string(b))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func read(data []byte) payload {
+	var m struct {
+		ID  string `json:"id"`
+		V   any    `json:"v"`
+		IDs []any  `json:"ids"`
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		panic(err)
+	}
+	if f, ok := m.V.(float64); ok {
+		m.V = int(f)
+	}
+	return payload{m.ID, m.V, m.IDs}
+}
+
+// Sums of decimals are what exact fractions give, in any order of the events.
+func TestSumsAreExact(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		texts := rapid.SliceOfN(rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?(e-?[0-9])?`), 1, 20).Draw(rt, "numbers")
+		r := newRig(t, nil, Spec{Table: "t", Key: fields("id", "data.id"), Ops: Ops{Add: fields("n", "data.n", "m", "-data.n")}})
+		want := new(big.Rat)
+		for i, s := range texts {
+			n, ok := new(big.Rat).SetString(s)
+			if !ok {
+				rt.Skip(s)
+			}
+			want.Add(want, n)
+			r.apply(ev("a", fmt.Sprintf(`{"id":"k","n":%s}`, s)))
+			if i%3 == 0 { // and a failure between them
+				r.apply(ev("a", `{"id":"k","n":"x"}`))
+			}
+		}
+		row, err := r.store.Load(t.Context(), &r.d, []table.Row{{"k"}})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for i, sign := range []int64{1, -1} {
+			got, ok := new(big.Rat).SetString(string(table.AppendText(nil, row[0][i+1])))
+			if !ok || got.Cmp(new(big.Rat).Mul(want, big.NewRat(sign, 1))) != 0 {
+				rt.Fatalf("%v: got %s, want %s", texts, got, want)
+			}
+		}
+	})
+}
