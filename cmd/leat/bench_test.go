@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/memory"
+)
+
+// cpu gives the processor time that this process has used.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// orders writes n events in EventBridge's shape, padded to size bytes a line, of which one in six passes the filter of
+// the benchmarks; they belong to 1,000 streams.
+func orders(b *testing.B, n, size int) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "orders.ndjson")
+	f, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	for i := range n {
+		amount := 100
+		if i%6 == 0 {
+			amount = 900
+		}
+		line := fmt.Sprintf(`{"id":"e%08d","source":"shop","detail-type":"OrderCreated","detail":{"order_id":"o-%03d","amount":%d,"note":"`, i, i%1000, amount)
+		for len(line) < size-4 {
+			line += "x"
+		}
+		fmt.Fprintf(w, "%s\"}}\n", line)
+	}
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
+// run takes a pipeline to the end of its input.
+func run(b *testing.B, yaml string, env map[string]string, open func() eventstore.Store) pipeline.PipelineSummary {
+	b.Helper()
+	cfg, diags := config.LoadBytes("bench.yaml", []byte(yaml), config.Options{Env: func(k string) (string, bool) { v, ok := env[k]; return v, ok }})
+	if diags.HasErrors() {
+		b.Fatal(diags)
+	}
+	o := pipeline.Options{}
+	if open != nil {
+		cfg.Stores = map[string]config.Plugin{"main": {Kind: config.KindStore, Name: "bench"}}
+		o.OpenStore = func(context.Context, string, config.Plugin) (eventstore.Store, error) { return open(), nil }
+	}
+	s, err := pipeline.New(cfg, o).Run(context.Background(), context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s.Pipelines[0]
+}
+
+func report(b *testing.B, n int, used, took time.Duration) {
+	b.Helper()
+	events := float64(n) * float64(b.N)
+	b.ReportMetric(float64(used.Microseconds())/events, "cpu-µs/event")
+	b.ReportMetric(events/took.Seconds(), "events/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+func BenchmarkFileFilterFile(b *testing.B) {
+	const n = 1_000_000
+	in := orders(b, n, 137)
+	out := filepath.Join(b.TempDir(), "out.ndjson")
+	var used, took time.Duration
+	for b.Loop() {
+		start, c := time.Now(), cpu(b)
+		s := run(b, `
+pipelines:
+  bench:
+    source: { file: { path: "${IN}" } }
+    steps:
+      - filter: type == "OrderCreated" && data.amount > 500
+      - forward: { file: { path: "${OUT}" } }
+`, map[string]string{"IN": in, "OUT": out}, func() eventstore.Store { return memory.Open(memory.Options{}) })
+		took, used = took+time.Since(start), used+cpu(b)-c
+		if s.Received != n || s.Delivered != (n+5)/6 {
+			b.Fatalf("%+v", s)
+		}
+		os.Remove(out)
+	}
+	report(b, n, used, took)
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/leatdev/leat/cmd"
+)
+
+// The tests here run the real program: the test binary starts itself again as leat.
+const childEnv = "LEAT_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(cmd.Main())
+	}
+	os.Exit(m.Run())
+}
+
+// child is a running leat.
+type child struct {
+	cmd    *exec.Cmd
+	stderr syncBuffer
+	done   chan struct{}
+	err    error
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func startLeat(t testing.TB, dir string, env []string, args ...string) *child {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &child{cmd: exec.Command(self, args...), done: make(chan struct{})}
+	c.cmd.Dir = dir
+	c.cmd.Env = append(append(os.Environ(), childEnv+"=1", "NO_COLOR=1"), env...)
+	c.cmd.Stderr = &c.stderr
+	c.cmd.Stdout = io.Discard
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.done)
+	}()
+	t.Cleanup(c.kill)
+	return c
+}
+
+// kill is kill -9.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill()
+	<-c.done
+}
+
+// exit waits for the end and gives the exit code.
+func (c *child) exit(t testing.TB, within time.Duration) int {
+	t.Helper()
+	select {
+	case <-c.done:
+	case <-time.After(within):
+		_ = c.cmd.Process.Signal(syscall.SIGQUIT)
+		<-c.done
+		t.Fatalf("leat did not end within %s:\n%s", within, c.stderr.String())
+	}
+	var failed *exec.ExitError
+	if errors.As(c.err, &failed) {
+		return failed.ExitCode()
+	}
+	if c.err != nil {
+		t.Fatal(c.err)
+	}
+	return 0
+}
+
+// freePort gives an address of this machine that nobody listens on.
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// ready waits until the daemon takes events; false where it ended before.
+func (c *child) ready(t testing.TB, addr string) bool {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		res, err := http.Get("http://" + addr + "/readyz")
+		if err == nil {
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return true
+			}
+		}
+		select {
+		case <-c.done:
+			return false
+		case <-time.After(2 * time.Millisecond): // another process: there is nothing but asking
+		}
+	}
+	t.Fatalf("leat is not ready:\n%s", c.stderr.String())
+	return false
+}
+
+func write(t testing.TB, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// publisher sends PutEvents to a daemon that comes and goes, one entry after another for each of its keys, and
+// remembers what was answered.
+type publisher struct {
+	addr  string
+	mu    sync.Mutex
+	acked map[string]string // note → event id
+}
+
+// send publishes until ctx ends.
+func (p *publisher) send(ctx context.Context, worker int) {
+	client := &http.Client{Timeout: 5 * time.Second}
+	for n := 0; ctx.Err() == nil; n++ {
+		var entries, notes []string
+		for k := range 5 {
+			note := fmt.Sprintf("w%d-%d-%d", worker, n, k)
+			notes = append(notes, note)
+			entries = append(entries, fmt.Sprintf(`{"Source":"crash","DetailType":"Ping","Detail":"{\"key\":\"k%d\",\"note\":\"%s\"}"}`, k, note))
+		}
+		body := `{"Entries":[` + strings.Join(entries, ",") + `]}`
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.addr+"/", strings.NewReader(body))
+		if err != nil {
+			panic(err)
+		}
+		req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		req.Header.Set("X-Amz-Target", "AWSEvents.PutEvents")
+		res, err := client.Do(req)
+		if err != nil {
+			select { // the daemon is down: it is started again
+			case <-ctx.Done():
+			case <-time.After(time.Millisecond):
+			}
+			continue
+		}
+		answer, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusOK {
+			continue
+		}
+		p.note(notes, answer)
+	}
+}
+
+// note remembers the entries that an answer acknowledges.
+func (p *publisher) note(notes []string, answer []byte) {
+	var out struct {
+		Entries []struct {
+			EventID   string `json:"EventId"`
+			ErrorCode string
+		}
+	}
+	if json.Unmarshal(answer, &out) != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, e := range out.Entries {
+		if e.EventID != "" && e.ErrorCode == "" {
+			p.acked[notes[i]] = e.EventID
+		}
+	}
+}
+
+func (p *publisher) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.acked)
+}

@@ -1,0 +1,22 @@
+package sqlite
+
+import (
+	"context"
+
+	"github.com/leatdev/leat/pipeline/eventstore"
+)
+
+func init() { eventstore.Register("sqlite", open) }
+
+// Settings are the backend's YAML.
+type Settings struct {
+	Dir        string `yaml:"dir" default:"${LEAT_DATA:-./data}" doc:"data directory; it is made where it is missing"`
+	Durability string `yaml:"durability,omitempty" default:"full" enum:"full,relaxed" doc:"full: what is acknowledged is on the disk; relaxed: a power cut may take back the last commits"`
+}
+
+// Target names the directory.
+func (s Settings) Target() string { return s.Dir }
+
+func open(ctx context.Context, s Settings, env eventstore.Env) (eventstore.Store, error) {
+	return Open(ctx, Config{Dir: s.Dir, Durability: s.Durability, ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log})
+}
