@@ -6,11 +6,11 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
-func init() { eventstore.Register("memory", open) }
+func init() { eventstore.Register("memory", openPlugin) }
 
 // Settings are the backend's YAML: there is nothing to set.
 type Settings struct{}
 
-func open(_ context.Context, _ Settings, env eventstore.Env) (eventstore.Store, error) {
+func openPlugin(_ context.Context, _ Settings, env eventstore.Env) (eventstore.Store, error) {
 	return Open(Options{Now: env.Now}), nil
 }

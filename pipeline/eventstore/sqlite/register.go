@@ -6,7 +6,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
-func init() { eventstore.Register("sqlite", open) }
+func init() { eventstore.Register("sqlite", openPlugin) }
 
 // Settings are the backend's YAML.
 type Settings struct {
@@ -17,6 +17,6 @@ type Settings struct {
 // Target names the directory.
 func (s Settings) Target() string { return s.Dir }
 
-func open(ctx context.Context, s Settings, env eventstore.Env) (eventstore.Store, error) {
+func openPlugin(ctx context.Context, s Settings, env eventstore.Env) (eventstore.Store, error) {
 	return Open(ctx, Config{Dir: s.Dir, Durability: s.Durability, ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log})
 }
