@@ -1,0 +1,10 @@
+package main
+
+// The standard plugins. A build with others is a main of its own with other imports.
+import (
+	_ "github.com/leatdev/leat/pipeline/eventstore/memory"
+	_ "github.com/leatdev/leat/pipeline/eventstore/sqlite"
+	_ "github.com/leatdev/leat/sinks/file"
+	_ "github.com/leatdev/leat/sinks/stdout"
+	_ "github.com/leatdev/leat/sources/file"
+)
