@@ -1,3 +1,10 @@
+// Command leat runs event pipelines. A build with plugins of one's own is this file and another plugins.go.
 package main
 
-func main() {}
+import (
+	"os"
+
+	"github.com/leatdev/leat/cmd"
+)
+
+func main() { os.Exit(cmd.Main()) }

@@ -18,5 +18,9 @@ type Settings struct {
 func (s Settings) Target() string { return s.Dir }
 
 func openPlugin(ctx context.Context, s Settings, env eventstore.Env) (eventstore.Store, error) {
-	return Open(ctx, Config{Dir: s.Dir, Durability: s.Durability, ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log})
+	st, err := Open(ctx, Config{Dir: s.Dir, Durability: s.Durability, ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log})
+	if err != nil {
+		return nil, err // not a nil *Store in the interface
+	}
+	return st, nil
 }

@@ -1,0 +1,165 @@
+package cmd
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline"
+	"github.com/leatdev/leat/pipeline/admin"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/table"
+	"github.com/leatdev/leat/sinks"
+)
+
+// dryRun runs pipelines on stores in memory and with sinks that only tell: their inputs are read, nothing is written.
+// What would have been is printed on stdout, one JSON object a line: {"would": "append" | "project" | "forward" |
+// "poison", …}.
+type dryRun struct {
+	mu     sync.Mutex
+	out    *bufio.Writer
+	stores map[string]eventstore.Store
+}
+
+// would is one line of a dry run.
+type would struct {
+	Would    string          `json:"would"`
+	Store    string          `json:"store,omitempty"`
+	Event    *admin.Event    `json:"event,omitempty"`
+	Table    string          `json:"table,omitempty"`
+	Row      json.RawMessage `json:"row,omitempty"`
+	Pipeline string          `json:"pipeline,omitempty"`
+	Relay    string          `json:"relay,omitempty"`
+	Target   string          `json:"target,omitempty"`
+	Body     json.RawMessage `json:"body,omitempty"`
+	Text     string          `json:"text,omitempty"`
+	Parked   *admin.Parked   `json:"parked,omitempty"`
+}
+
+// dryRun changes o so that nothing outside is touched.
+func (a *app) dryRun(cfg *config.Config, o *pipeline.Options) (*dryRun, error) {
+	memory, ok := config.LookupPlugin(config.KindStore, "memory")
+	if !ok {
+		return nil, usagef("this build has no store in memory, which a dry run needs")
+	}
+	for _, p := range cfg.Pipelines {
+		if listens(p.Source.Plugin.Name) {
+			a.say("leat: %s takes events from others, who are told that they were accepted", p.Name)
+		}
+	}
+	d := &dryRun{out: bufio.NewWriter(a.out), stores: map[string]eventstore.Store{}}
+	o.OpenStore = func(ctx context.Context, name string, _ config.Plugin) (eventstore.Store, error) {
+		plugin := config.Plugin{Kind: config.KindStore, Name: memory.Name, Config: reflect.Zero(memory.Config).Interface()}
+		st, err := eventstore.Open(ctx, plugin, eventstore.Env{Log: o.Log, Now: o.Now})
+		if err != nil {
+			return nil, err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.stores[name] = st
+		return kept{st}, nil
+	}
+	o.OpenSink = func(_ context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error) {
+		return &drySink{d: d, pipeline: env.Pipeline, relay: env.Relay, target: sinks.TargetOf(p)}, nil
+	}
+	return d, nil
+}
+
+func listens(source string) bool { return source == "put_events" || source == "http" }
+
+// kept is a store that outlives the daemon, for the report.
+type kept struct{ eventstore.Store }
+
+// Close implements eventstore.Store.
+func (kept) Close() error { return nil }
+
+type drySink struct {
+	d                       *dryRun
+	pipeline, relay, target string
+}
+
+// Write implements sinks.Sink.
+func (s *drySink) Write(_ context.Context, batch []event.Recorded) error {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	for i := range batch {
+		w := would{Would: "forward", Pipeline: s.pipeline, Relay: s.relay, Target: s.target}
+		if raw := batch[i].Raw; json.Valid(raw) {
+			w.Body = raw
+		} else {
+			w.Text = string(raw)
+		}
+		if err := writeLine(s.d.out, w); err != nil {
+			return fmt.Errorf("dry run: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close implements sinks.Sink.
+func (s *drySink) Close() error { return nil }
+
+// report prints what the stores hold and lets go of them.
+func (d *dryRun) report(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(d.stores)) {
+		errs = append(errs, d.reportStore(ctx, name, d.stores[name]), d.stores[name].Close())
+	}
+	return errors.Join(append(errs, d.out.Flush())...)
+}
+
+func (d *dryRun) reportStore(ctx context.Context, name string, st eventstore.Store) error {
+	for e, err := range st.ReadAll(ctx, eventstore.ReadOptions{}) {
+		if err != nil {
+			return err
+		}
+		wire := admin.EventOf(e)
+		if err := writeLine(d.out, would{Would: "append", Store: name, Event: &wire}); err != nil {
+			return err
+		}
+	}
+	infos, err := st.Tables().Tables(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range infos {
+		t := infos[i].Def.Name
+		def, rows, err := st.Tables().Query(ctx, table.Query{Table: t})
+		if err != nil {
+			return err
+		}
+		for row, err := range rows {
+			if err == nil {
+				err = writeLine(d.out, would{Would: "project", Store: name, Table: t, Row: table.AppendRowJSON(nil, &def, row)})
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for e, err := range st.ListParked(ctx, poison.Filter{}) {
+		if err != nil {
+			return err
+		}
+		if !utf8.ValidString(e.Reason) {
+			e.Reason = "?"
+		}
+		wire := admin.ParkedOf(&e)
+		if err := writeLine(d.out, would{Would: "poison", Store: name, Parked: &wire}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leatdev/leat/pipeline/admin"
+)
+
+// defaultListen is where a daemon listens that nobody told otherwise.
+const defaultListen = "127.0.0.1:8087"
+
+func (a *app) serverFlag(c *cobra.Command) *string {
+	return c.Flags().String("server", "", "address of the daemon, host:port (default $LEAT_SERVER, else "+defaultListen+")")
+}
+
+func (a *app) connect(server string) (*admin.Client, error) {
+	if server == "" {
+		server, _ = a.env("LEAT_SERVER")
+	}
+	if server == "" {
+		server = defaultListen
+	}
+	c, err := admin.Connect(server, "main")
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	return c, nil
+}
+
+func (a *app) healthcheckCommand() *cobra.Command {
+	var (
+		ready   bool
+		timeout time.Duration
+	)
+	c := &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask a running daemon whether it is well (for containers)",
+		Long: `Ask /healthz, or with --ready /readyz. Exit code 0: well; 1: it says that it is not;
+3: nobody answers.`,
+		Args: usageArgs(cobra.NoArgs),
+	}
+	server := a.serverFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		client, err := a.connect(*server)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(c.Context(), timeout)
+		defer cancel()
+		path := "/healthz"
+		if ready {
+			path = "/readyz"
+		}
+		status, body, err := client.Get(ctx, path)
+		var timedOut net.Error
+		if errors.As(err, &timedOut) && timedOut.Timeout() {
+			return environment(fmt.Errorf("no answer within %s", timeout))
+		}
+		if err != nil {
+			return environment(err)
+		}
+		words := strings.TrimSpace(string(body))
+		if a.json {
+			if err := writeLine(a.out, map[string]any{"ok": status == 200, "status": status, "words": words}); err != nil {
+				return err
+			}
+		} else if status == 200 && !a.quiet {
+			fmt.Fprintln(a.out, words)
+		}
+		if status != 200 {
+			return &exitError{code: exitFailed, err: fmt.Errorf("%s answers %d: %s", path, status, words)}
+		}
+		return nil
+	}
+	c.Flags().BoolVar(&ready, "ready", false, "ask whether all pipelines run, not only whether the process lives")
+	c.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long an answer may take")
+	return c
+}
+
+// status is what the command shows of a daemon's status; the API's answer may hold more.
+type status struct {
+	Pipelines []struct {
+		Name      string `json:"name"`
+		State     string `json:"state"`
+		Trouble   string `json:"trouble"`
+		Received  int64  `json:"received"`
+		Committed int64  `json:"committed"`
+		Delivered int64  `json:"delivered"`
+		Filtered  int64  `json:"filtered"`
+		InFlight  int64  `json:"in_flight"`
+		Parked    int64  `json:"parked"`
+		Relays    []struct {
+			Name     string `json:"name"`
+			Kind     string `json:"kind"`
+			Target   string `json:"target"`
+			Position int64  `json:"position"`
+			Lag      int64  `json:"lag"`
+			Outage   string `json:"outage"`
+			Paused   bool   `json:"paused"`
+		} `json:"relays"`
+	} `json:"pipelines"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show what the pipelines of a running daemon are doing",
+		Args:  usageArgs(cobra.NoArgs),
+	}
+	server := a.serverFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		client, err := a.connect(*server)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		raw, err := client.Status(c.Context())
+		if err != nil {
+			return err
+		}
+		if a.lines() {
+			return writeLine(a.out, raw)
+		}
+		var s status
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
+		g := newGrid(a.out, a.outColor(), "PIPELINE", "STATE", ">RECEIVED", ">FILTERED", ">COMMITTED", ">IN FLIGHT", ">PARKED")
+		for _, p := range s.Pipelines {
+			if err := g.add(p.Name, p.State, number(p.Received), number(p.Filtered), number(p.Committed+p.Delivered), number(p.InFlight), number(p.Parked)); err != nil {
+				return err
+			}
+		}
+		if err := g.done(); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.out)
+		g = newGrid(a.out, a.outColor(), "RELAY", "PIPELINE", "TARGET", ">POSITION", ">LAG", "STATE")
+		for _, p := range s.Pipelines {
+			for _, r := range p.Relays {
+				state := "running"
+				switch {
+				case r.Outage != "":
+					state = "waits: " + r.Outage
+				case r.Paused:
+					state = "paused"
+				}
+				if err := g.add(r.Name, p.Name, r.Kind+" "+r.Target, number(r.Position), number(r.Lag), cut(state, 80)); err != nil {
+					return err
+				}
+			}
+		}
+		if err := g.done(); err != nil {
+			return err
+		}
+		for _, p := range s.Pipelines {
+			if p.Trouble != "" {
+				a.say("%s: %s", p.Name, p.Trouble)
+			}
+		}
+		return nil
+	}
+	return c
+}
