@@ -203,6 +203,7 @@ func (c *compiler) fold(at ast.Node, n *node, parts ...*node) *node {
 	}
 	v := &View{}
 	v.begin()
+	v.work = budget / 16 // the program keeps what is made here
 	val := n.eval(v)
 	if v.err == nil {
 		f := constant(val)

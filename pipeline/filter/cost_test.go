@@ -58,6 +58,42 @@ func TestWorkIsBounded(t *testing.T) {
 	}
 }
 
+// TestResultsAreBounded: a list may hold one text many times, so that it is small in memory and huge as JSON.
+func TestResultsAreBounded(t *testing.T) {
+	data := `{"a":[` + strings.Repeat("1,", 60_000) + `1],"s":"` + strings.Repeat("x", 100_000) + `"}`
+	for _, src := range []string{
+		`map(data.a, data.s)`, `{x: map(data.a, data.s)}`, `toJSON(map(data.a, data.s))`, `string(map(data.a, data.s))`, sharing(),
+	} {
+		s := filter.NewScope(filter.Event)
+		p, err := s.Compile(src, filter.Any)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := s.NewView()
+		v.Reset(&event.Recorded{Event: event.Event{Data: []byte(data)}})
+		var ce *filter.CostError
+		if _, err := p.JSON(nil, v); !errors.As(err, &ce) {
+			t.Errorf("%.40s: JSON: %v", src, err)
+		}
+		if _, err := p.Value(v); !errors.As(err, &ce) {
+			t.Errorf("%.40s: Value: %v", src, err)
+		}
+		if _, err := p.Text(v); !errors.As(err, &ce) {
+			t.Errorf("%.40s: Text: %v", src, err)
+		}
+	}
+}
+
+// sharing is a list whose parts double with each line.
+func sharing() string {
+	src, name := "let a = [data.s]; ", "a"
+	for range 40 {
+		src += "let " + name + "a = [" + name + ", " + name + "]; "
+		name += "a"
+	}
+	return src + name
+}
+
 // doubling is a text that doubles with each line.
 func doubling() string {
 	src, name := "let a = data.s; ", "a"

@@ -100,12 +100,15 @@ func (p *Program) Value(v *View) (any, error) {
 	return plain(a, 0), nil
 }
 
-// run evaluates the program; a row as a whole is no result.
+// run evaluates the program. A row as a whole is no result, nor is what would be too large when written out.
 func (p *Program) run(v *View) (value, error) {
 	v.begin()
 	a := p.root.eval(v)
-	if a.k == kRow {
+	switch {
+	case a.k == kRow:
 		a = v.fault(p.site, a.k)
+	case (a.k == kList || a.k == kMap) && !v.chargeWhole(p.site, a):
+		a = faultValue
 	}
 	if a.k == kFault {
 		return nilValue, v.err

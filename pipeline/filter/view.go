@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"unsafe"
+
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/rawjson"
 )
@@ -8,6 +10,9 @@ import (
 // budget is what one evaluation may do: bytes made, elements visited times the size of what looks at them. It is used
 // up after a tenth of a second, more or less.
 const budget = 1 << 23
+
+// elementCost is what an element of a new list is charged: the bytes that it takes.
+const elementCost = int(unsafe.Sizeof(value{}))
 
 // View is an event as the expressions of one Scope see it. Nothing is extracted until an expression asks; then one
 // pass over the payload fills all paths of the scope. A View is for one goroutine at a time and meant to be used again
@@ -221,6 +226,35 @@ func (v *View) charge(s *site, n int) bool {
 	v.work = 0
 	v.err = &CostError{site: s}
 	return false
+}
+
+// chargeWhole books what writing a value out takes. A list may hold the same text many times over, so that it is far
+// larger on paper than in memory.
+func (v *View) chargeWhole(s *site, a value) bool {
+	return v.charge(s, v.work-weigh(a, v.work))
+}
+
+// weigh gives what is left of a number of bytes after a value is written, below zero as soon as it does not fit.
+func weigh(a value, left int) int {
+	left -= 4 + len(a.s)
+	switch a.k {
+	case kList:
+		for _, e := range a.list() {
+			if left < 0 {
+				break
+			}
+			left = weigh(e, left)
+		}
+	case kMap:
+		o := a.object()
+		for i, e := range o.vals {
+			if left -= len(o.keys[i]); left < 0 {
+				break
+			}
+			left = weigh(e, left)
+		}
+	}
+	return left
 }
 
 func (v *View) fault(s *site, got ...kind) value {
