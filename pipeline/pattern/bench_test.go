@@ -3,6 +3,7 @@ package pattern_test
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/leatdev/leat/pipeline/pattern"
@@ -16,7 +17,7 @@ const benchEvent = `{"version":"0","id":"17793124-05d4-b198-2fde-7ededc63b103","
 	`"status":"placed","file":"/srv/incoming/2026/08/orders-4711.csv","quantity":42,"total":1234.5,"currency":"EUR","express":true,"coupon":null,` +
 	`"lines":[{"sku":"sku-1","qty":2,"price":10.5},{"sku":"sku-2","qty":1,"price":1213.5}],` +
 	`"address":{"street":"12 St James's Square","city":"London","postcode":"SW1Y 4JH","country":"GB"},` +
-	`"notes":"leave with the neighbour at number 14 if nobody is at home","tags":["priority","export"]}}`
+	`"notes":"leave with the neighbour at number 14 if nobody is at home, and ring twice, as the bell of the house is old and does not always sound","tags":["priority","export"]}}`
 
 // operators maps what is measured to the pattern number i of it; number 7 and few others match benchEvent.
 var operators = []struct {
@@ -176,6 +177,58 @@ func BenchmarkCompile(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "patterns/s")
+		})
+	}
+}
+
+// BenchmarkMatchFields is the engine's path: the envelope is taken apart already.
+func BenchmarkMatchFields(b *testing.B) {
+	f, ok := fieldsOf([]byte(benchEvent))
+	if !ok {
+		b.Fatal("the event has no plain envelope")
+	}
+	for _, op := range operators[:3] {
+		for which, i := range map[string]int{"match": 7, "miss": 8} {
+			b.Run(op.name+"/"+which, func(b *testing.B) {
+				p, err := pattern.CompileString(op.make(i))
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := p.MatchFields(&f); err != nil {
+						b.Fatal(err)
+					}
+				}
+				rate(b)
+			})
+		}
+	}
+}
+
+// BenchmarkLarge matches an event of 256 KiB.
+func BenchmarkLarge(b *testing.B) {
+	line := `{"sku":"sku-4711","name":"a \"quoted\" name","quantity":3,"price":{"amount":12.50,"currency":"EUR"},"tags":["a","b"]},`
+	event := []byte(`{"detail-type":"OrderPlaced","source":"shop.orders","account":"123456789012","detail":{"lines":[` +
+		strings.Repeat(line, 256<<10/len(line)) + `{}],"status":"placed"}}`)
+	for _, tt := range []struct{ name, text string }{
+		{"decided-first", `{"source":["shop.orders"],"detail-type":["OrderPlaced"]}`},
+		{"decided-last", `{"source":["shop.orders"],"detail":{"status":["placed"]}}`},
+		{"miss", `{"source":["shop.other"]}`},
+		{"every-line", `{"detail":{"lines":{"sku":["sku-1"],"quantity":[3]}}}`},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			p, err := pattern.CompileString(tt.text)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.SetBytes(int64(len(event)))
+			for b.Loop() {
+				if _, err := p.Match(event); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

@@ -1,5 +1,7 @@
 package pattern
 
+import "sort"
+
 // framed records which leaves inside frames satisfy which conds, and answers whether conds can be satisfied together.
 //
 // The service's rule: the fields of a pattern are tried in the order of their paths; each takes a leaf that is consistent with
@@ -143,16 +145,14 @@ func (f *framed) from(k int, frames []frame) (bool, levels) {
 	for i := 0; i < len(t.leaves); {
 		leaf := t.leaves[i]
 		if leaf < 0 {
-			for j := range k { // whether it is there does not depend on the choice, but keep to the safe side
-				blame.add(j)
-			}
-			return false, blame
+			return false, blame // it is there whatever was chosen
 		}
 		at, level := f.conflict(leaf, k, frames)
 		if level < 0 {
-			// Another choice before could lie in another frame than this leaf.
-			for j := range k {
-				blame.add(j)
+			for j := range k { // where another element was chosen, this leaf would not count
+				if f.related(f.terms[j].hits, leaf, frames) {
+					blame.add(j)
+				}
 			}
 			return false, blame
 		}
@@ -176,6 +176,24 @@ func (f *framed) conflict(x int32, k int, frames []frame) (at int32, level int) 
 	return -1, -1
 }
 
+// related reports whether some of the hits lies in an array in which x lies too. What lies in one array has neighbouring numbers, so
+// that the hits next to x are enough to look at; and frames that share an array share the outermost one.
+func (f *framed) related(hits []int32, x int32, frames []frame) bool {
+	if f.unsorted {
+		return true
+	}
+	i := sort.Search(len(hits), func(i int) bool { return hits[i] >= x })
+	array := outermost(x, frames)
+	return i < len(hits) && outermost(hits[i], frames) == array || i > 0 && outermost(hits[i-1], frames) == array
+}
+
+func outermost(x int32, frames []frame) (array int32) {
+	for frames[x].parent >= 0 {
+		x = frames[x].parent
+	}
+	return frames[x].array
+}
+
 // diverge returns x, or the frame around x, that lies in the same array as y, or a frame around y, but is another element; -1 where
 // there is none.
 func diverge(x, y int32, frames []frame) int32 {
@@ -196,4 +214,30 @@ func diverge(x, y int32, frames []frame) int32 {
 		}
 	}
 	return found
+}
+
+// leap returns the place behind i of the next frame in list that may be consistent with the chosen frame y, given that the frame at
+// i is not: at, which is it or is around it, and y lie in two elements of one array. With it, pairing the leaves of a long array
+// takes n·log n steps instead of n².
+//
+// Frames are numbered in the event's order, so what lies in one frame, and what lies in one array, has neighbouring numbers.
+func (f *framed) leap(list []int32, i int, at, y int32, frames []frame) int {
+	if f.unsorted {
+		return i + 1
+	}
+	for frames[y].depth > frames[at].depth {
+		y = frames[y].parent
+	}
+	rest := list[i+1:]
+	if y > at { // the element that holds y is still to come
+		return i + 1 + sort.Search(len(rest), func(k int) bool { return rest[k] >= y })
+	}
+	array, depth := frames[at].array, frames[at].depth
+	return i + 1 + sort.Search(len(rest), func(k int) bool {
+		x := rest[k]
+		for frames[x].depth > depth {
+			x = frames[x].parent
+		}
+		return frames[x].depth < depth || frames[x].array != array
+	})
 }

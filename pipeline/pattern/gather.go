@@ -20,6 +20,7 @@ type gatherer struct {
 	fired    []int32     // conditions met, frames included, without an anything-but
 	touched  []int32     // paths with a leaf
 	excluded []int32     // negatives that a leaf excluded
+	known    int         // conditions that a leaf outside frames met
 	places   []int32
 	lower    []byte
 	out      []int32
@@ -55,6 +56,7 @@ func (g *gatherer) begin(x *index) {
 	g.matched = grown(g.matched, len(x.slots))
 	g.globs = grown(g.globs, len(x.globs.all))
 	g.fired, g.touched, g.excluded, g.out = g.fired[:0], g.touched[:0], g.excluded[:0], g.out[:0]
+	g.known = 0
 	g.scan.reset(g)
 	g.framed.reset(len(x.conds.all), len(x.paths.all))
 }
@@ -77,8 +79,11 @@ func (g *gatherer) gather(x *index, event []byte, f *Fields) ([]int32, error) {
 	var err error
 	if f == nil {
 		_, err = g.scan.root(event, x.root)
-	} else if _, err = g.scan.envelope(f, &x.envelope); err == nil && g.undecided(f) {
-		_, err = g.scan.rest(f, x.root, x.envelope[envelopeDetail])
+	} else {
+		var enough bool
+		if enough, err = g.scan.envelope(f, &x.envelope); err == nil && !enough && g.undecided(f) {
+			_, err = g.scan.rest(f, x.root, x.envelope[envelopeDetail])
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -121,7 +126,7 @@ func (g *gatherer) leaf(path int32, s *scan) bool {
 			}
 		}
 	}
-	return false
+	return g.x.others == 0 && g.known == g.x.plain // then nothing more can be learnt
 }
 
 func (g *gatherer) refs(refs []int32) {
@@ -147,6 +152,7 @@ func (g *gatherer) ref(ref int32) {
 		return
 	}
 	g.met[ref] = g.epoch
+	g.known++
 	if len(g.hits(ref)) == 0 {
 		g.fired = append(g.fired, ref)
 	}

@@ -16,6 +16,8 @@ type index struct {
 	rules  table[rule]
 	slots  []slotRules // by slot
 
+	plain   int     // conditions that a leaf outside frames meets for good
+	others  int     // conditions that need the whole event: with an anything-but, or with an absence
 	absents []int32 // rules reached in every event, as they may match by absence alone
 	beyond  int     // rules reached by another condition than one on the envelope
 	globs   table[struct{}]
@@ -242,7 +244,15 @@ func (x *index) condition(p *Pattern, c *cond) int32 {
 			f.values.add(a, id, x)
 		}
 	}
+	*x.tally(n)++
 	return id
+}
+
+func (x *index) tally(c *condition) *int {
+	if c.absent || len(c.negs) > 0 {
+		return &x.others
+	}
+	return &x.plain
 }
 
 // release takes back one use of a condition; the last one removes it.
@@ -255,6 +265,7 @@ func (x *index) release(id int32) {
 	if c.absent {
 		f.absents--
 	}
+	*x.tally(c)--
 	negs := c.negs
 	for i := range c.atoms {
 		a := &c.atoms[i]

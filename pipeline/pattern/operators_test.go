@@ -138,8 +138,20 @@ func TestDecidedEarly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := p.Match([]byte(`{"detail-type":"Placed","source":"shop", no JSON from here on`)); !ok || err != nil {
+	event := []byte(`{"detail-type":"Placed","source":"shop", no JSON from here on`)
+	if ok, err := p.Match(event); !ok || err != nil {
 		t.Errorf("%v, %v", ok, err)
+	}
+	set := pattern.NewSet[int]()
+	set.AddPattern(p, 1)
+	if got, err := set.AppendMatches(nil, event); len(got) != 1 || err != nil {
+		t.Errorf("the set: %v, %v", got, err)
+	}
+	if _, err := set.Add([]byte(`{"account":["1"]}`), 2); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := set.AppendMatches(nil, event); !errors.Is(err, pattern.ErrEvent) {
+		t.Errorf("the set, not yet decided: %v, %v", got, err)
 	}
 }
 
@@ -163,5 +175,20 @@ func TestLongArrays(t *testing.T) {
 	nested := `{"l":[{"a":0},{"x":0}, {"b":[` + strings.Repeat(`5,`, n) + `5]}, [` + strings.Repeat(`{"b":4},{"a":1},`, n) + `{"a":1,"b":4}]]}`
 	if got, err := p.Match([]byte(nested)); err != nil || !got {
 		t.Errorf("nested: %v, %v; want a match", got, err)
+	}
+
+	// Fields in arrays that have nothing to do with one another are not tried in all combinations.
+	many := `[` + strings.Repeat(`{"x":1},`, n/10) + `{}]`
+	for text, want := range map[string]bool{
+		`{"a":{"x":[1]},"b":{"x":[1]},"c":{"x":[1]},"d":{"x":[1]},"z":[{"exists":false}]}`:                        false,
+		`{"a":{"x":[1]},"b":{"x":[1]},"c":{"x":[1]},"d":{"x":[1]},"y":{"x":[{"exists":false}]}}`:                  false,
+		`{"a":{"x":[1]},"b":{"x":[1]},"c":{"x":[1]},"d":{"x":[1],"y":[2]}}`:                                       false,
+		`{"a":{"x":[1]},"b":{"x":[1]},"c":{"x":[1]},"d":{"x":[1]},"y":{"x":[{"exists":false},1]}}`:                true,
+		`{"a":{"x":[1]},"b":{"x":[1]},"c":{"x":[1]},"d":{"x":[1],"y":[{"exists":false}]},"w":[{"exists":false}]}`: true,
+	} {
+		event := `{"a":` + many + `,"b":` + many + `,"c":` + many + `,"d":` + many + `,"y":` + many + `,"z":1}`
+		if got, err := compile(t, text).Match([]byte(event)); err != nil || got != want {
+			t.Errorf("%s: %v, %v; want %v", text, got, err, want)
+		}
 	}
 }

@@ -332,10 +332,10 @@ func TestIndexEmpties(t *testing.T) {
 	for _, slot := range g.Perm(300) {
 		x.remove(int32(slot))
 	}
-	left := fmt.Sprint(len(x.byPath), len(x.absents), x.beyond, x.root.leaf(),
+	left := fmt.Sprint(len(x.byPath), len(x.absents), x.beyond, x.plain, x.others, x.root.leaf(),
 		len(x.paths.all)-len(x.paths.unused), len(x.conds.all)-len(x.conds.unused), len(x.negs.all)-len(x.negs.unused),
 		len(x.rules.all)-len(x.rules.unused), len(x.globs.all)-len(x.globs.unused))
-	if left != "0 0 0 true 0 0 0 0 0" {
+	if left != "0 0 0 0 0 true 0 0 0 0 0" {
 		t.Errorf("left behind: %s", left)
 	}
 }

@@ -90,21 +90,25 @@ func (s *scan) object(n *node, depth int) (enough bool, err error) {
 	if depth > maxDepth {
 		return false, s.fault()
 	}
-	for c := s.space(); c != '}'; {
+	c := s.space()
+	for c != '}' {
 		if c != '"' {
 			return false, s.fault()
 		}
 		child, ok := s.key(n)
-		if !ok || s.space() != ':' {
+		if !ok || !s.colon() {
 			return false, s.fault()
 		}
-		s.at++
 		if child == nil {
 			if !s.skip() {
 				return false, s.fault()
 			}
 		} else if enough, err = s.member(child, depth); enough || err != nil {
 			return enough, err
+		}
+		if s.at+1 < len(s.b) && s.b[s.at] == ',' && s.b[s.at+1] == '"' { // as most events have it
+			s.at++
+			continue
 		}
 		if c = s.space(); c == ',' {
 			s.at++
@@ -117,6 +121,15 @@ func (s *scan) object(n *node, depth int) (enough bool, err error) {
 	}
 	s.at++
 	return false, nil
+}
+
+// colon passes over the colon behind a name.
+func (s *scan) colon() bool {
+	if s.at < len(s.b) && s.b[s.at] == ':' || s.space() == ':' {
+		s.at++
+		return true
+	}
+	return false
 }
 
 // key reads a member's name and returns the node behind it.
@@ -291,6 +304,12 @@ func quote(b []byte, at int) int {
 
 // skip passes over one value. Inside it, only strings and the balance of brackets are looked at.
 func (s *scan) skip() bool {
+	if s.at < len(s.b) && s.b[s.at] == '"' {
+		if end := quote(s.b, s.at+1); end >= 0 && s.b[end] == '"' {
+			s.at = end + 1
+			return true
+		}
+	}
 	switch c := s.space(); c {
 	case '"':
 		s.at = skipString(s.b, s.at+1)
@@ -331,7 +350,7 @@ func skipContainer(b []byte, at int) int {
 	opener, closer := b[at], b[at]+2 // [ and ], { and } are two apart
 	opening, closing := uint64(opener)*ones, uint64(closer)*ones
 	depth := 0
-	inside := uint64(0) // all flags while in a string
+	inside := uint64(0) // all ones while in a string
 	for at+8 <= len(b) {
 		w := binary.LittleEndian.Uint64(b[at:])
 		s := w ^ slash
@@ -340,7 +359,7 @@ func skipContainer(b []byte, at int) int {
 			for end := at + 8; at < end && at < len(b); at++ {
 				switch c := b[at]; {
 				case c == '"':
-					inside ^= tops
+					inside = ^inside
 				case inside != 0:
 					if c == '\\' {
 						at++
@@ -357,10 +376,8 @@ func skipContainer(b []byte, at int) int {
 		}
 		q := w ^ quot
 		q = ^(q&^tops + ^uint64(tops) | q) & tops
-		p := q ^ q<<8
-		p ^= p << 16
-		p ^= p<<32 ^ inside
-		inside = uint64(int64(p)>>63) & tops
+		p := (q>>7*ones)<<7 ^ inside // the product holds, in each byte, the number of quotes up to it
+		inside = uint64(int64(p) >> 63)
 		o, c := w^opening, w^closing
 		if ((o-ones)&^o|(c-ones)&^c)&tops&^p == 0 {
 			at += 8
@@ -386,7 +403,7 @@ func skipContainer(b []byte, at int) int {
 	for ; at < len(b); at++ {
 		switch c := b[at]; {
 		case c == '"':
-			inside ^= tops
+			inside = ^inside
 		case inside != 0:
 			if c == '\\' {
 				at++
