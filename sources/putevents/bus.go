@@ -1,0 +1,90 @@
+package putevents
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/pattern"
+)
+
+// What an embedded bus says of itself where EventBridge has an account and a default.
+const (
+	defaultBus    = "default"
+	account       = "000000000000"
+	defaultRegion = "us-east-1"
+)
+
+// buses are the embedded buses of one daemon.
+type buses struct {
+	log *slog.Logger
+	now func() time.Time
+	// How long an entry waits for a pipeline that is full, and how long an answer waits for the pipelines.
+	acceptWithin, answerWithin time.Duration
+
+	mu     sync.Mutex
+	named  map[string]*bus
+	users  int
+	remove func() // takes the handler off the listener
+}
+
+// bus is one of them: the pipelines that listen, found by their patterns.
+type bus struct {
+	name  string
+	born  time.Time
+	users int
+	rules *pattern.Set[*Source]
+}
+
+func newBuses(log *slog.Logger, now func() time.Time) *buses {
+	return &buses{log: log, now: now, acceptWithin: 5 * time.Second, answerWithin: 50 * time.Second, named: map[string]*bus{}}
+}
+
+// join puts a pipeline on its bus; the first one also mounts the handler. Leave takes it off again.
+func (bs *buses) join(s *Source) (leave func(), err error) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	if bs.users == 0 {
+		if bs.remove, err = s.env.Mount("POST /{$}", bs); err != nil {
+			return nil, err
+		}
+	}
+	bs.users++
+	b := bs.named[s.cfg.Bus]
+	if b == nil {
+		b = &bus{name: s.cfg.Bus, born: bs.now(), rules: pattern.NewSet[*Source]()}
+		bs.named[s.cfg.Bus] = b
+	}
+	b.users++
+	id := b.rules.AddPattern(s.pattern, s)
+	return func() {
+		bs.mu.Lock()
+		defer bs.mu.Unlock()
+		b.rules.Remove(id)
+		if b.users--; b.users == 0 {
+			delete(bs.named, b.name)
+		}
+		if bs.users--; bs.users == 0 {
+			bs.remove()
+		}
+	}, nil
+}
+
+func (bs *buses) bus(name string) *bus {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	return bs.named[name]
+}
+
+// list gives the buses by name.
+func (bs *buses) list() []*bus {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	out := make([]*bus, 0, len(bs.named))
+	for _, name := range slices.Sorted(maps.Keys(bs.named)) {
+		out = append(out, bs.named[name])
+	}
+	return out
+}
