@@ -293,9 +293,25 @@ func (c scope) tree(n *yaml.Node, f *field) (Tree, bool) {
 			ok = ok && good
 			t.Fields = append(t.Fields, Field{Name: e.key.Value, Tree: sub})
 		}
-		return t, ok
+		return t, c.disjoint(entries) && ok
 	default:
 		e, ok := c.expr(n, f)
 		return Tree{Leaf: &e}, ok
 	}
+}
+
+// disjoint checks that no path of a tree is another one's part: a dotted name is a nested path.
+func (c scope) disjoint(entries []entry) bool {
+	ok := true
+	for i, e := range entries {
+		for _, before := range entries[:i] {
+			a, b := e.key.Value, before.key.Value
+			nested := deref(e.val).Kind == yaml.MappingNode && deref(before.val).Kind == yaml.MappingNode
+			if strings.HasPrefix(a, b+".") && deref(before.val).Kind != yaml.MappingNode || strings.HasPrefix(b, a+".") && deref(e.val).Kind != yaml.MappingNode || a == b && !nested {
+				c.fail(e.key, CodeConflict, fmt.Sprintf("%s and %s set the same place", b, a), "")
+				ok = false
+			}
+		}
+	}
+	return ok
 }

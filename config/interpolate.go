@@ -55,6 +55,9 @@ func (t *text) offset(at int) int {
 	return 0
 }
 
+// maxFailures bounds what is said of one scalar.
+const maxFailures = 5
+
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // interpolate replaces the ${…} of a scalar's value.
@@ -74,7 +77,11 @@ func (c scope) interpolate(n *yaml.Node, m mode) (text, bool) {
 			b.WriteString(v[from:to])
 		}
 	}
+	failed := 0
 	fail := func(from, to int, message, hint string) {
+		if failed++; failed > maxFailures {
+			return
+		}
 		c.l.span(c, n, from, to, CodeInterpolation, message, hint)
 		ok = false
 	}

@@ -18,6 +18,9 @@ type Config struct {
 	// Tests and AWS are kept as they stand in the files.
 	Tests []Raw
 	AWS   map[string]Raw
+
+	// noEnv: texts may hold ${…} that were not replaced.
+	noEnv bool
 }
 
 // Server is the daemon's listener.
@@ -175,8 +178,8 @@ type OnConflict struct {
 type Project struct {
 	Table  string            `yaml:"table" doc:"the table"`
 	Key    Exprs             `yaml:"key,omitempty" sees:"event,log,item" doc:"columns that identify the row, with their values"`
-	Where  Expr              `yaml:"where,omitempty" want:"bool" sees:"event,log,row" doc:"instead of key: every row for which this is true"`
-	Each   Expr              `yaml:"each,omitempty" sees:"event,log" doc:"an array: once for each item of it"`
+	Where  Expr              `yaml:"where,omitempty" want:"bool" sees:"event,log,row,item" doc:"instead of key: every row for which this is true"`
+	Each   Expr              `yaml:"each,omitempty" want:"list" sees:"event,log" doc:"an array: once for each item of it"`
 	ByType map[string]RowOps `yaml:"by_type,omitempty" doc:"changes by event type; other types change nothing"`
 	Inline bool              `yaml:"inline,omitempty" doc:"in the append's own transaction"`
 	RowOps `yaml:",inline"`

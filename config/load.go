@@ -72,6 +72,7 @@ type loader struct {
 	usedFragments map[string]bool
 	usedStores    map[string]bool
 	writers       map[string]*writer
+	writerNames   []string
 	usedTables    map[string]bool
 	storeNames    []string
 	fragments     map[string]entry
@@ -84,7 +85,7 @@ type loader struct {
 func newLoader(o Options) *loader {
 	return &loader{
 		opts: o, rank: map[string]int{}, top: map[string][]entry{}, secrets: map[string]string{}, hidden: map[string]bool{},
-		scopes: map[filter.Roots]*filter.Scope{}, cfg: &Config{Stores: map[string]Plugin{}, Tables: map[string]*Table{}},
+		scopes: map[filter.Roots]*filter.Scope{}, cfg: &Config{Stores: map[string]Plugin{}, Tables: map[string]*Table{}, noEnv: o.NoEnv},
 		usedFragments: map[string]bool{}, usedStores: map[string]bool{}, writers: map[string]*writer{}, usedTables: map[string]bool{}, fragments: map[string]entry{}, defaulted: map[reflect.Type]reflect.Value{},
 	}
 }
@@ -269,6 +270,9 @@ func (l *loader) at(f *source, n *yaml.Node, p *path, code Code, message, hint s
 func (l *loader) span(c scope, n *yaml.Node, from, to int, code Code, message, hint string) *Diagnostic {
 	d := l.at(c.f, n, c.path, code, message, hint)
 	d.Related = append(d.Related, c.uses...)
+	if len(n.Value) > 8*maxLine {
+		return d
+	}
 	spots := c.f.spots(n)
 	if spots == nil {
 		return d
@@ -298,7 +302,10 @@ func extent(f *source, n *yaml.Node) (spot, int) {
 		if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 			return start, start.col + 1
 		}
-		spots := f.spots(n)
+		spots := []spot(nil)
+		if len(n.Value) <= maxLine {
+			spots = f.spots(n)
+		}
 		if spots == nil {
 			return start, start.col + max(1, utf8.RuneCountInString(n.Value))
 		}

@@ -16,9 +16,13 @@ const (
 	maxDepth = 64
 	// maxSigns bounds the line breaks, commas and the like that a text may have before it is parsed at all, as the
 	// parser takes about a microsecond for each.
-	maxSigns = 60_000
-	// maxRepairs bounds how often a text with syntax errors is parsed again.
+	maxSigns = 40_000
+	// maxRepairs bounds how often a text with syntax errors is parsed again after a repair; maxGuesses, how many
+	// repairs are tried for one error, fewer where the text is long.
 	maxRepairs = 20
+	maxGuesses = 20
+	// maxLine bounds the lines that are searched for traps.
+	maxLine = 8 << 10
 )
 
 // parse gives the root map of a file, nil where there is none. Syntax errors that come from expressions without quotes

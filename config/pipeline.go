@@ -176,6 +176,16 @@ func (l *loader) decodeSteps(c scope, e entry, p *Pipeline, outbox *entry) {
 			last, lastKey = i, placed{s.scope, m.key}
 		}
 	}
+	// An outbox's append stands before the first step that reads the log.
+	cut := last
+	if last < 0 && p.Outbox {
+		cut = len(list)
+		for i := len(list) - 1; i >= 0; i-- {
+			if k := list[i].kindOf(list[i].n); k != nil && k.relay {
+				cut = i - 1
+			}
+		}
+	}
 	fromLog := p.Source.Plugin.Name == "event_log"
 	if outbox != nil && p.Outbox && last >= 0 {
 		c.l.at(outbox.f, outbox.key, &path{up: c.path.up, name: "outbox"}, CodeConflict, "outbox records each event by itself: with an append below it the event would be recorded twice", "take outbox away: the append is the outbox").
@@ -187,7 +197,7 @@ func (l *loader) decodeSteps(c scope, e entry, p *Pipeline, outbox *entry) {
 	for i, s := range list {
 		at := s.scope
 		at.roots = filter.Event
-		if i > last && (last >= 0 || p.Outbox) || fromLog {
+		if i > cut && (last >= 0 || p.Outbox) || fromLog {
 			at.roots |= filter.Log
 		}
 		step, ok := shared.step(at, s.n)

@@ -16,13 +16,17 @@ type writer struct {
 	pipeline string
 	name     string // the step's name, where it has one
 	key      string
-	at       Related
+	// whole: the steps have no mistake so far, and lack a key for no such reason.
+	whole bool
+	f     *source
+	path  *path
+	at    Related
 }
 
 // decodeProject decodes a projection and checks it against the table's definition.
 func decodeProject(p *pipelineScope, c scope, e entry, s *Step) bool {
 	s.Project = &Project{}
-	each, hasEach := c.member(e.val, "each")
+	_, hasEach := c.member(e.val, "each")
 	if !hasEach {
 		c.limit &^= filter.Item
 	}
@@ -41,8 +45,6 @@ func decodeProject(p *pipelineScope, c scope, e entry, s *Step) bool {
 	case hasKey && len(x.Key) == 0:
 		m, _ := c.member(e.val, "key")
 		c.in("key").fail(m.key, CodeMissingField, "key names no column", "for example `key: { order_id: data.order_id }`")
-	case hasWhere && hasEach:
-		c.in("each").fail(each.key, CodeConflict, "each goes with key: where finds many rows already", "")
 	}
 	if x.RowOps.empty() && len(x.ByType) == 0 {
 		c.fail(e.key, CodeMissingField, "project changes nothing", "give it set, add, unset, append, delete or by_type")
@@ -145,10 +147,12 @@ func (c scope) checkTable(p *pipelineScope, e entry, s *Step) {
 	}
 	key := append([]string(nil), x.Key.names()...)
 	sort.Strings(key)
-	w := &writer{pipeline: p.pipeline.Name, name: s.Name, key: strings.Join(key, ", "), at: Related{c.f.name, node.Line, c.f.column(node.Line, node.Column), "written here"}}
+	w := &writer{pipeline: p.pipeline.Name, name: s.Name, key: strings.Join(key, ", "), at: Related{c.f.name, node.Line, c.f.column(node.Line, node.Column), "written here"},
+		whole: !x.Where.IsZero(), f: c.f, path: c.in("table").path}
 	first := c.l.writers[x.Table]
 	if first == nil {
 		c.l.writers[x.Table] = w
+		c.l.writerNames = append(c.l.writerNames, x.Table)
 		return
 	}
 	message, hint := "", ""

@@ -44,6 +44,8 @@ func (l *loader) syntaxError(f *source, err error) bool {
 	switch {
 	case l.openQuote(f, line, err), l.openBracket(f), l.noColon(f, line, err):
 		return false
+	case strings.Contains(message, "incompatible YAML document"):
+		message, hint = "the %YAML line names a version that the parser does not know", "take the line away"
 	case strings.Contains(message, "found unexpected end of stream"):
 		message = "a quote is never closed"
 	case strings.Contains(message, "did not find expected ',' or ']'"):
@@ -69,6 +71,9 @@ func (l *loader) syntaxAt(f *source, line, from, to int, message, hint string) {
 	l.add(Diagnostic{File: f.name, f: f, Line: line, Col: utf8.RuneCountInString(s[:from]) + 1, EndCol: utf8.RuneCountInString(s[:max(from, to)]) + 1, Code: CodeSyntax, Severity: Error, Message: message, Hint: hint})
 }
 
+// guesses is how many repairs may be tried: each one parses the text again.
+func (f *source) guesses() int { return min(maxGuesses, max(1, (1<<20)/len(f.text))) }
+
 // mends reports whether the parser takes the text, or at least stumbles over something else, once a line is replaced.
 func (f *source) mends(line int, fixed string, err error) (whole, other bool) {
 	s := f.line(line)
@@ -80,10 +85,10 @@ func (f *source) mends(line int, fixed string, err error) (whole, other bool) {
 // openQuote looks for a value whose quote is not closed in its line, and whose closing mends the text.
 func (l *loader) openQuote(f *source, line int, err error) bool {
 	tries, guess, guessAt := 0, 0, 0
-	for n := max(1, line-1); n <= len(f.lines) && tries < 20; n++ {
+	for n := max(1, line-1); n <= len(f.lines) && tries < f.guesses(); n++ {
 		s := f.line(n)
 		at := strayQuote(s)
-		if at < 0 {
+		if at < 0 || len(s) > maxLine {
 			continue
 		}
 		tries++
@@ -147,6 +152,9 @@ func (l *loader) openBracket(f *source) bool {
 		if t == "" || t[0] == '#' || block >= 0 && indent > block {
 			continue
 		}
+		if len(s) > maxLine {
+			return false
+		}
 		block = -1
 		i := 0
 		if len(open) == 0 {
@@ -198,7 +206,7 @@ func (l *loader) noColon(f *source, line int, err error) bool {
 	for n := line; n >= max(1, line-2); n-- {
 		s := f.line(n)
 		t := strings.TrimSpace(s)
-		if t == "" || strings.ContainsAny(t, ":#") || !isWord(strings.TrimPrefix(t, "- ")) {
+		if t == "" || len(t) > maxLine || strings.ContainsAny(t, ":#") || !isWord(strings.TrimPrefix(t, "- ")) {
 			continue
 		}
 		if _, other := f.mends(n, trimRight(s)+":", err); other {

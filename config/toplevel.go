@@ -101,9 +101,6 @@ func (l *loader) topLevel(f *source, root *yaml.Node) {
 // gather adds the members of one file, and refuses those that another file has too.
 func (l *loader) gather(c scope, key string, members []entry, names bool) {
 	for _, m := range members {
-		if strings.HasPrefix(m.key.Value, "x-") {
-			continue
-		}
 		var first *entry
 		for i := range l.top[key] {
 			if l.top[key][i].key.Value == m.key.Value {
@@ -188,7 +185,18 @@ func (l *loader) decodeAll() {
 		}
 		l.cfg.AWS[e.key.Value] = Raw{node: e.val, f: e.f}
 	}
+	l.keyless()
 	l.unused()
+}
+
+// keyless looks for tables that no step gives a key.
+func (l *loader) keyless() {
+	for _, name := range l.writerNames {
+		if w := l.writers[name]; w.key == "" && w.whole {
+			l.add(Diagnostic{File: w.at.File, f: w.f, Line: w.at.Line, Col: w.at.Col, EndCol: w.at.Col + len([]rune(name)), Path: w.path.String(), Code: CodeMissingField, Severity: Error,
+				Message: fmt.Sprintf("no step into the table %s has a key, so nothing can tell its rows apart", name), Hint: "one step at least needs `key: { column: expression }`"})
+		}
+	}
 }
 
 // mainStore puts in the store that is there without being written: SQLite, with its defaults.
@@ -216,12 +224,12 @@ func (l *loader) unused() {
 		c.f = e.f
 		c.warn(e.key, CodeUnused, fmt.Sprintf("the fragment %q is not used", e.key.Value), "")
 		p := &pipelineScope{pipeline: &Pipeline{}}
-		writers := l.writers
+		writers, names := l.writers, l.writerNames
 		l.writers = map[string]*writer{}
 		for _, s := range c.expand(e.val, []string{e.key.Value}) {
 			p.step(s.scope, s.n)
 		}
-		l.writers = writers
+		l.writers, l.writerNames = writers, names
 	}
 	for _, e := range l.top["tables"] {
 		if !l.usedTables[e.key.Value] {

@@ -79,6 +79,9 @@ var leadingSign = map[byte]string{
 
 // findTrap looks for an expression without quotes in a line that the parser refused.
 func findTrap(s string) (trap, bool) {
+	if len(s) > maxLine {
+		return trap{}, false
+	}
 	at := valueStart(s)
 	if at < 0 || at >= len(s) {
 		return trap{}, false
@@ -238,7 +241,7 @@ func flowEnd(s string, i int) int {
 // mistakes it names where the block starts). A guess counts when quoting it changes the parser's mind.
 func (l *loader) syntaxTrap(f *source, line int, err error) bool {
 	tries := 0
-	for n := max(1, line-1); n <= len(f.lines) && tries < 20; n++ {
+	for n := max(1, line-1); n <= len(f.lines) && tries < f.guesses(); n++ {
 		if _, done := f.repaired[n]; done {
 			continue
 		}
