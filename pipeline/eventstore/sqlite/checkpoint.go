@@ -11,9 +11,9 @@ import (
 // Checkpoints copy the WAL into the database file. They run on a connection of their own, beside the commits; only
 // where the WAL has grown long the committer pauses for the rest of one, so that the WAL starts again at its beginning
 // and its file stays bounded.
-const (
-	checkpointBytes = 8 << 20  // of events, between checkpoints
-	longWAL         = 16 << 10 // pages (64 MiB)
+var (
+	checkpointBytes int64 = 8 << 20  // of events, between checkpoints
+	longWAL         int64 = 16 << 10 // pages (64 MiB)
 )
 
 type checkpointer struct {

@@ -20,7 +20,7 @@ import (
 //
 // Two generations are in memory: the present tail, and a frozen one that the following commits write in slices, so that
 // no commit waits for all of it.
-const (
+var (
 	tailEvents  = 8192  // of the present tail when it is frozen
 	sliceEvents = 1024  // of the frozen one written with one commit
 	cachedHeads = 16384 // of streams that are not in the tail
@@ -260,6 +260,9 @@ func (f *flush) write(c *conn) error {
 
 // done counts n flushes as written, once they are committed. The lock is held.
 func (x *index) done(n int) {
+	if x.frozen == nil {
+		return
+	}
 	for _, f := range x.frozen[x.flushed : x.flushed+n] {
 		h := f.h
 		if h.key == 0 {

@@ -81,6 +81,10 @@ func migrate(ctx context.Context, c *sql.Conn, now time.Time) error {
 			return err
 		}
 	}
+	// Only now, so that a file of somebody else is as it was.
+	if _, err := c.ExecContext(ctx, "PRAGMA journal_mode = wal"); err != nil {
+		return classify(err)
+	}
 	for v := version; v < len(migrations); v++ {
 		if err := step(ctx, c, v, now); err != nil {
 			return fmt.Errorf("sqlite: bring the schema to version %d: %w", v+1, classify(err))

@@ -26,7 +26,16 @@ func openStore(t testing.TB, c sqlite.Config) *sqlite.Store {
 	return s
 }
 
-func TestStore(t *testing.T) {
+func TestStore(t *testing.T) { run(t) }
+
+// TestStoreShortTail runs the suite with an index that is written to its tables all the time, so that everything is
+// found in each of the places where it may be.
+func TestStoreShortTail(t *testing.T) {
+	sqlite.ShortTail(t.Cleanup)
+	run(t)
+}
+
+func run(t *testing.T) {
 	storetest.Run(t, storetest.Features{Durable: true}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		c := sqlite.Config{Dir: t.TempDir(), Now: now}
 		s := openStore(t, c)

@@ -128,18 +128,18 @@ func (s *Store) openForWriting(ctx context.Context) error {
 	if s.cfg.Durability == "relaxed" {
 		sync = "normal"
 	}
-	s.writers = open(s.path, "rwc", "journal_mode(wal)", "synchronous("+sync+")", "wal_autocheckpoint(0)", "cache_size(-16384)", "trusted_schema(0)")
+	s.writers = open(s.path, "rwc", "synchronous("+sync+")", "wal_autocheckpoint(0)", "cache_size(-16384)", "trusted_schema(0)")
 	s.writers.SetMaxOpenConns(1)
 	c, err := newConn(ctx, s.writers)
 	if err != nil {
 		return err
 	}
+	s.w = &writer{s: s, c: c, gate: make(chan struct{}, 1)}
 	if err := migrate(ctx, c.sql, s.now()); err != nil {
-		return errors.Join(err, c.close())
+		return err
 	}
-	s.w = &writer{s: s, c: c}
-	if err := s.w.load(ctx); err != nil {
-		return errors.Join(err, c.close())
+	if err := s.w.reload(ctx); err != nil {
+		return err
 	}
 	s.readers = open(s.path, "rw", "query_only(1)", "cache_size(-4096)", "trusted_schema(0)")
 	s.readers.SetMaxOpenConns(2 * readers)

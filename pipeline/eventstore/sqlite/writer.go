@@ -110,12 +110,7 @@ type writer struct {
 	broken    bool // memory may differ from the file
 }
 
-// load reads where the log ends.
-func (w *writer) load(ctx context.Context) error {
-	w.gate = make(chan struct{}, 1)
-	return w.reload(ctx)
-}
-
+// reload reads where the log ends, and the part of the index that is in memory.
 func (w *writer) reload(ctx context.Context) error {
 	e, err := readEnd(ctx, w.c)
 	if err != nil {

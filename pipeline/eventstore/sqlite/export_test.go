@@ -1,0 +1,39 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+)
+
+// ShortTail makes the part of the index that is in memory so short that it is written all the time, until the test ends.
+func ShortTail(cleanup func(func())) {
+	tail, slice, heads := tailEvents, sliceEvents, cachedHeads
+	tailEvents, sliceEvents, cachedHeads = 3, 1, 2
+	cleanup(func() { tailEvents, sliceEvents, cachedHeads = tail, slice, heads })
+}
+
+// ShortWAL lets the checkpointer work all the time, until the test ends.
+func ShortWAL(cleanup func(func())) {
+	bytes, pages := checkpointBytes, longWAL
+	checkpointBytes, longWAL = 64<<10, 256
+	cleanup(func() { checkpointBytes, longWAL = bytes, pages })
+}
+
+// WaitQueued returns when n requests wait for the committer.
+func WaitQueued(s *Store, n int) {
+	for len(s.queue) < n {
+		runtime.Gosched()
+	}
+}
+
+// LimitPages lets the database file grow no further than to n pages: its disk is full.
+func LimitPages(s *Store, n int) {
+	err := s.do(context.Background(), func(c *conn) error {
+		_, err := c.sql.ExecContext(context.Background(), fmt.Sprintf("PRAGMA max_page_count = %d", n))
+		return err
+	})
+	if err != nil {
+		panic(err)
+	}
+}
