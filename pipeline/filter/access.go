@@ -47,8 +47,6 @@ func (v *View) get(s *site, a, at value) value {
 	switch {
 	case a.k == kFault || at.k == kFault:
 		return faultValue
-	case a.k == kNil || at.k == kNil:
-		return nilValue
 	case a.isList():
 		if i, ok := integer(at); ok {
 			return v.element(s, a, i)

@@ -510,6 +510,62 @@ func TestFiltersDoNotAllocate(t *testing.T) {
 	}
 }
 
+func TestNumbersCompareByValue(t *testing.T) {
+	s := filter.NewScope(filter.Event)
+	p, err := s.Compile("[data.a < data.b, data.a == data.b, data.a > data.b]", filter.Any)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := s.NewView()
+	for _, tt := range []struct{ a, b, want string }{
+		{"1", "1.0", "[false,true,false]"},
+		{"1e2", "100", "[false,true,false]"},
+		{"-0", "0.0", "[false,true,false]"},
+		{"9007199254740992", "9007199254740993", "[true,false,false]"},
+		{"9007199254740993", "9007199254740992.0", "[false,false,true]"},
+		{"5e18", "6000000000000000000", "[true,false,false]"},
+		{"6000000000000000000", "5e18", "[false,false,true]"},
+		{"9223372036854775807", "1e19", "[true,false,false]"},
+		{"-1e19", "-9223372036854775808", "[true,false,false]"},
+		{"2.5", "2", "[false,false,true]"},
+		{"-2.5", "-2", "[true,false,false]"},
+		{"12345678901234567890", "12345678901234567891", "[true,false,false]"},
+		{"9.0000000000000001", "9.0000000000000002", "[true,false,false]"},
+		{"1e998", "1e999", "[true,false,false]"},
+		{"0.1", "0.10", "[false,true,false]"},
+		{"123456789012345678901234567890", "1.2345678901234567890123456789e29", "[false,true,false]"},
+	} {
+		v.Reset(&event.Recorded{Event: event.Event{Data: []byte(`{"a":` + tt.a + `,"b":` + tt.b + `}`)}})
+		if got, err := p.JSON(nil, v); string(got) != tt.want || err != nil {
+			t.Errorf("%s beside %s: %s, %v, want %s", tt.a, tt.b, got, err, tt.want)
+		}
+	}
+}
+
+func TestResetForgets(t *testing.T) {
+	s := filter.NewScope(all)
+	p, err := s.Compile("[stream, row == nil, row.count, item, item.n, index, data.qty, metadata.hops]", filter.Any)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := look(s)
+	for _, tt := range []struct {
+		change func()
+		want   string
+	}{
+		{func() {}, `["order/o-1",false,7,{"sku":"I","n":1},1,4,3,2]`},
+		{func() { v.SetItem([]byte(`{"n":2}`), 5) }, `["order/o-1",false,7,{"n":2},2,5,3,2]`},
+		{func() { v.SetRow(nil) }, `["order/o-1",true,null,{"n":2},2,5,3,2]`},
+		{func() { v.SetRow(row); v.Reset(&event.Recorded{}) }, `[null,true,null,null,null,0,null,null]`},
+		{func() { v.Reset(sample()) }, `["order/o-1",true,null,null,null,0,3,2]`},
+	} {
+		tt.change()
+		if got, err := p.JSON(nil, v); string(got) != tt.want || err != nil {
+			t.Errorf("%s, %v, want %s", got, err, tt.want)
+		}
+	}
+}
+
 func TestWordsOfTags(t *testing.T) {
 	for in, want := range map[string]filter.Want{"": filter.Any, "any": filter.Any, "bool": filter.Bool, "number": filter.Number, "time": filter.Time, "text": filter.Text} {
 		if got, err := filter.ParseWant(in); got != want || err != nil {

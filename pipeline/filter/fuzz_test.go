@@ -23,12 +23,11 @@ func TestNumbersReadAsStrconvDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := s.NewView()
-	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?`).Draw(t, "number")
+	check := func(t interface{ Fatalf(string, ...any) }, text string) {
 		v.Reset(&event.Recorded{Event: event.Event{Data: []byte(text)}})
 		got, err := p.Value(v)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", text, err)
 		}
 		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
 			if got != int(i) {
@@ -43,7 +42,25 @@ func TestNumbersReadAsStrconvDoes(t *testing.T) {
 		if d, err := p.Decimal(v); err != nil || d == nil {
 			t.Fatalf("%s: decimal %v, %v", text, d, err)
 		}
+	}
+	for _, text := range []string{
+		"0", "-0", "-0.0", "0.5", "123456789012345.6", "12345678901234.5", "0.1234567890123456", "0.123456789012345", "9007199254740993.5",
+		"12345678901234567.8", "1.2345678901234567", "999999999999999999", "9999999999999999999", "9223372036854775807", "9223372036854775808",
+		"-9223372036854775808", "-9223372036854775809", "5e-324", "1e22", "1e23", "1.7976931348623157e308", "0.000001",
+	} {
+		check(t, text)
+	}
+	number := rapid.Custom(func(t *rapid.T) string {
+		digits := func(n int) string {
+			return rapid.StringOfN(rapid.RuneFrom([]rune("0123456789")), n, n, -1).Draw(t, "digits")
+		}
+		text := rapid.SampledFrom([]string{"", "-"}).Draw(t, "sign") + "1" + digits(rapid.IntRange(0, 20).Draw(t, "whole"))
+		if n := rapid.IntRange(0, 20).Draw(t, "fraction"); n > 0 {
+			text += "." + digits(n)
+		}
+		return text + rapid.SampledFrom([]string{"", "", "e5", "E-7", "e+12"}).Draw(t, "exponent")
 	})
+	rapid.Check(t, func(t *rapid.T) { check(t, number.Draw(t, "number")) })
 }
 
 var sources = []string{
