@@ -93,8 +93,8 @@ func CompileString(text string) (*Pattern, error) { return Compile([]byte(text))
 // String returns the text that was compiled.
 func (p *Pattern) String() string { return p.text }
 
-// Fields returns the paths that the pattern names, keys joined by dots, sorted.
-func (p *Pattern) Fields() []string {
+// Paths returns the paths that the pattern names, keys joined by dots, sorted.
+func (p *Pattern) Paths() []string {
 	paths := make([]string, len(p.fields))
 	for i := range p.fields {
 		paths[i] = p.fields[i].path

@@ -53,17 +53,20 @@ const (
 
 func vectors(tb testing.TB) []vector {
 	tb.Helper()
+	return parseVectors(tb, suite(tb))
+}
+
+// suite reads the conformance suite from the folder shared/ beside the repository, and skips the test where it is not there.
+func suite(tb testing.TB) []byte {
+	tb.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for ; ; dir = filepath.Dir(dir) {
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		data, err := os.ReadFile(filepath.Join(dir, "shared", "conformance", "eventbridge-patterns.jsonl"))
 		if err == nil {
-			return parseVectors(tb, data)
-		}
-		if dir == filepath.Dir(dir) {
-			break
+			return data
 		}
 	}
 	if strings.Contains(os.Getenv("LEAT_TEST_REQUIRE"), "conformance") {
@@ -118,6 +121,39 @@ func TestConformance(t *testing.T) {
 		got, err := p.Match(v.Event)
 		if err != nil || got != want {
 			t.Errorf("%s: match %v, %v; want %v\npattern %s\nevent %s", v.Name, got, err, want, v.text(), v.Event)
+		}
+	}
+}
+
+// TestBatchConformance runs the suite's own file as a batch.
+func TestBatchConformance(t *testing.T) {
+	data := suite(t)
+	var out bytes.Buffer
+	n, err := pattern.Batch(bytes.NewReader(data), &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vs := parseVectors(t, data)
+	if n.Matched+n.Unmatched+n.Invalid != len(vs) {
+		t.Errorf("%+v of %d vectors", n, len(vs))
+	}
+	answers := strings.Split(strings.TrimSpace(out.String()), "\n")
+	for i, v := range vs {
+		var got struct {
+			Name    string
+			Match   *bool
+			Invalid *string
+		}
+		if err := json.Unmarshal([]byte(answers[i]), &got); err != nil || got.Name != v.Name {
+			t.Fatalf("answer %s to %s: %v", answers[i], v.Name, err)
+		}
+		switch why := exceptions[v.Name]; {
+		case v.Invalid || why == legacyOr:
+			if got.Invalid == nil {
+				t.Errorf("%s: %s, want it invalid", v.Name, answers[i])
+			}
+		case got.Match == nil || *got.Match != (v.Match != (why != "")):
+			t.Errorf("%s: %s, want match %v", v.Name, answers[i], v.Match)
 		}
 	}
 }
