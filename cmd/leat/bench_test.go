@@ -14,6 +14,7 @@ import (
 	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/memory"
+	"github.com/leatdev/leat/pipeline/eventstore/sqlite"
 )
 
 // cpu gives the processor time that this process has used.
@@ -106,3 +107,68 @@ pipelines:
 	}
 	report(b, n, used, took)
 }
+
+// openSQLite gives a store in a fresh directory, FULL as by default.
+func openSQLite(b *testing.B) eventstore.Store {
+	b.Helper()
+	s, err := sqlite.Open(context.Background(), sqlite.Config{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+func BenchmarkFileAppendSQLite(b *testing.B) {
+	const n = 100_000
+	in := orders(b, n, 560)
+	var used, took time.Duration
+	for b.Loop() {
+		s := openSQLite(b)
+		start, c := time.Now(), cpu(b)
+		sum := run(b, `
+pipelines:
+  bench:
+    source: { file: { path: "${IN}" } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+`, map[string]string{"IN": in}, func() eventstore.Store { return s })
+		took, used = took+time.Since(start), used+cpu(b)-c
+		if sum.Committed != n {
+			b.Fatalf("%+v", sum)
+		}
+	}
+	report(b, n, used, took)
+}
+
+// BenchmarkRelayTable measures a relay alone: the log is there before the table's pipeline starts.
+func BenchmarkRelayTable(b *testing.B) {
+	const n = 100_000
+	in := orders(b, n, 560)
+	var used, took time.Duration
+	for b.Loop() {
+		s := keepOpen{openSQLite(b)}
+		const steps = `
+pipelines:
+  bench:
+    source: { file: { path: "${IN}" } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+`
+		run(b, steps, map[string]string{"IN": in}, func() eventstore.Store { return s })
+		start, c := time.Now(), cpu(b)
+		sum := run(b, steps+`
+      - project: { table: totals, key: { order_id: data.order_id }, add: { total: data.amount, n: 1 }, set: { last: id } }
+`, map[string]string{"IN": in}, func() eventstore.Store { return s })
+		took, used = took+time.Since(start), used+cpu(b)-c
+		if sum.Projected != n {
+			b.Fatalf("%+v", sum)
+		}
+		s.Store.Close()
+	}
+	report(b, n, used, took)
+}
+
+// keepOpen is a store that its daemon does not close.
+type keepOpen struct{ eventstore.Store }
+
+func (keepOpen) Close() error { return nil }

@@ -7,4 +7,5 @@ import (
 	_ "github.com/leatdev/leat/sinks/file"
 	_ "github.com/leatdev/leat/sinks/stdout"
 	_ "github.com/leatdev/leat/sources/file"
+	_ "github.com/leatdev/leat/sources/putevents"
 )
