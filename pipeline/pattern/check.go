@@ -3,7 +3,6 @@ package pattern
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -30,7 +29,7 @@ func (p *Pattern) warn(code, pointer string, offset int, message string) Warning
 func Check(p *Pattern) (ws []Warning) {
 	for _, s := range p.shadowed {
 		ws = append(ws, p.warn("shadowed", s.ptr, s.at, fmt.Sprintf(
-			"the list for %s has no effect: a later one at %s replaces it", s.path, or(s.winPtr, "the same key"))))
+			"the list for %s has no effect: a later one at %s replaces it", s.path, s.winPtr)))
 	}
 	for i := range p.conds {
 		c := &p.conds[i]
@@ -61,13 +60,6 @@ func Check(p *Pattern) (ws []Warning) {
 	}
 	slices.SortStableFunc(ws, func(a, b Warning) int { return a.Offset - b.Offset })
 	return ws
-}
-
-func or(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // length is the pattern's length in characters without insignificant white space.
@@ -224,11 +216,4 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-func quoted(s string) string {
-	if len(s) > 120 {
-		s = s[:117] + "…"
-	}
-	return strconv.Quote(s)
 }

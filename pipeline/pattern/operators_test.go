@@ -92,6 +92,11 @@ func TestLengthIgnoresSpace(t *testing.T) {
 	if _, err := pattern.CompileString("{\"a\":[" + strings.Repeat(" \n", pattern.MaxLength) + "1]}"); err != nil {
 		t.Error(err)
 	}
+	for _, text := range []string{strings.Repeat(`{"a":`, 1<<15), strings.Repeat(" ", 1<<21)} {
+		if _, err := pattern.CompileString(text); err == nil || !strings.Contains(err.Error(), "less than or equal to 4096") {
+			t.Errorf("%d bytes: %v", len(text), err)
+		}
+	}
 }
 
 func TestOrExplodes(t *testing.T) {

@@ -24,8 +24,6 @@ const (
 	tokNull
 )
 
-func (k kind) scalar() bool { return k >= tokString }
-
 // lexer splits the text of a pattern into tokens and checks its syntax as it goes, so that what is wrong first is reported
 // first, be it syntax or meaning. Its messages are those of the JSON parser behind the service.
 type lexer struct {
@@ -77,6 +75,9 @@ func (l *lexer) next() kind {
 func (l *lexer) read() kind {
 	l.space()
 	l.start, l.str = l.at, ""
+	if l.at-l.spaces > utf8.UTFMax*MaxLength {
+		l.fail(0, "%s", tooLong) // no use in reading on
+	}
 	if l.at == len(l.text) {
 		if n := len(l.opens); n > 0 {
 			o := l.opens[n-1]
