@@ -35,6 +35,9 @@ type app struct {
 	json  bool
 	text  bool
 	quiet bool
+
+	// started is set when a command's own work begins: an error before that is one of usage.
+	started bool
 }
 
 // Main runs the command line of the process and gives its exit code.
@@ -51,14 +54,31 @@ func Main() int {
 
 func (a *app) main(ctx context.Context, args []string) int {
 	root := a.root()
+	a.watch(root)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
+	if !a.started {
+		err = usagef("%w", err)
+	}
 	code := exitCode(err)
 	a.explain(err, code)
 	return code
+}
+
+// watch notes when the work of a command begins.
+func (a *app) watch(c *cobra.Command) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			a.started = true
+			return run(c, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		a.watch(sub)
+	}
 }
 
 // explain says what went wrong, unless the command has done so.
@@ -98,7 +118,7 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no words on stderr but errors")
 	root.AddCommand(
 		a.runCommand(), a.validateCommand(), a.matchCommand(), a.storeCommand(), a.tableCommand(), a.poisonCommand(),
-		a.statusCommand(), a.healthcheckCommand(), a.versionCommand(),
+		a.statusCommand(), a.configCommand(), a.healthcheckCommand(), a.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -157,7 +157,7 @@ func (p *place) again() string {
 	case len(p.files) > 0:
 		s = " " + strings.Join(p.files, " -f ")
 	}
-	if p.store != "main" {
+	if p.store != "" && p.store != "main" {
 		s += " --store " + p.store
 	}
 	return s

@@ -375,12 +375,16 @@ func (a *app) next(s pipeline.Summary, files []string, r *running) {
 	if r.data == "" {
 		p.files = files
 	}
-	var poisoned, undelivered, committed, projected int64
+	var received, poisoned, undelivered, committed, projected int64
 	for i := range s.Pipelines {
+		received += s.Pipelines[i].Received
 		poisoned += s.Pipelines[i].Poisoned + s.Pipelines[i].RelayPoisoned
 		undelivered += s.Pipelines[i].Undelivered
 		committed += s.Pipelines[i].Committed + s.Pipelines[i].Duplicate
 		projected += s.Pipelines[i].Projected
+	}
+	if received == 0 {
+		a.say("Nothing new came in: what was read before is not read again.")
 	}
 	if undelivered > 0 {
 		a.say("The log has %s that are not delivered yet: the next run goes on there.", count(undelivered, "event"))

@@ -290,10 +290,10 @@ func (a *app) storeAppend() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "append STREAM [FILE]",
 		Short: "Append events to a stream",
-		Long: `Append one event (--type, --data …), or those that come on stdin as NDJSON: objects with type
+		Long: `Append one event (--type, --payload …), or those that come on stdin as NDJSON: objects with type
 and, where they are wanted, id, time, data, metadata, source and subject. All are appended or none.
 An event whose id is in the stream already is not appended again, so a repeat with ids is harmless.`,
-		Example: `  leat store append order/o-1 --type OrderPaid --data '{"amount": 12.50}' --expect 3
+		Example: `  leat store append order/o-1 --type OrderPaid --payload '{"amount": 12.50}' --expect 3
   leat store append order/o-1 < events.ndjson`,
 		RunE: func(c *cobra.Command, args []string) error {
 			rest := p.take(args)
@@ -316,7 +316,7 @@ An event whose id is in the stream already is not appended again, so a repeat wi
 				for flag, f := range map[string]struct {
 					text string
 					raw  *json.RawMessage
-				}{"data": {data, &e.Data}, "metadata": {meta, &e.Metadata}} {
+				}{"payload": {data, &e.Data}, "metadata": {meta, &e.Metadata}} {
 					if f.text != "" && !json.Valid([]byte(f.text)) {
 						return usagef("--%s is no JSON: %s", flag, cut(f.text, 60))
 					}
@@ -356,7 +356,7 @@ An event whose id is in the stream already is not appended again, so a repeat wi
 	f := c.Flags()
 	f.StringVar(&expect, "expect", "any", "what the stream must be: any, no_stream, stream_exists or a revision")
 	f.StringVar(&typ, "type", "", "type of one event; without it events are read from stdin")
-	f.StringVar(&data, "data", "", "its payload, JSON")
+	f.StringVar(&data, "payload", "", "its payload, JSON")
 	f.StringVar(&id, "id", "", "its id; default: a new one")
 	f.StringVar(&source, "source", "", "its source")
 	f.StringVar(&subject, "subject", "", "its subject")
@@ -368,7 +368,7 @@ An event whose id is in the stream already is not appended again, so a repeat wi
 // eventsIn reads NDJSON events from stdin.
 func (a *app) eventsIn() ([]admin.Event, error) {
 	if a.inTTY() {
-		return nil, usagef("there is nothing to append: give --type (and --data), or events on stdin")
+		return nil, usagef("there is nothing to append: give --type (and --payload), or events on stdin")
 	}
 	var out []admin.Event
 	err := eachLine(a.in, func(n int, line []byte) error {

@@ -80,7 +80,6 @@ With one: its rows, aligned on a terminal, else one JSON object a line (--json),
 	c.Flags().IntVarP(&q.Limit, "limit", "n", 0, "at most so many rows; 0: all")
 	c.Flags().IntVar(&q.Skip, "skip", 0, "leave out so many rows first")
 	c.Flags().BoolVar(&asCSV, "csv", false, "rows as CSV with a head")
-	c.MarkFlagsMutuallyExclusive("csv", "json")
 	return c
 }
 
