@@ -8,5 +8,4 @@ import (
 	_ "github.com/leatdev/leat/sinks/stdout"
 	_ "github.com/leatdev/leat/sources/file"
 	_ "github.com/leatdev/leat/sources/putevents"
-	_ "github.com/leatdev/leat/sources/putevents"
 )
