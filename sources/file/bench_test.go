@@ -56,7 +56,7 @@ func BenchmarkSplit(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		sp := newSplitter(strings.NewReader(text), sources.Env{MaxEvents: 1000, MaxBytes: 1 << 20, MaxEventSize: 1 << 20}, newIdentity(nil, 0), 0)
+		sp := newSplitter(strings.NewReader(text), sources.Env{MaxEvents: 1000, MaxBytes: 1 << 20, MaxEventSize: 1 << 20}, newIdentity("", nil), 0)
 		sp.fill = true
 		for {
 			p, err := sp.next(true)

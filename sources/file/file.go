@@ -57,7 +57,7 @@ type Source struct {
 	env   sources.Env
 	log   *slog.Logger
 	stdin io.Reader
-	known []*identity // files of this run
+	known map[string]*identity // files of this run, by key
 
 	stop context.CancelFunc
 	done chan struct{} // closed when nothing is read any more
@@ -74,7 +74,7 @@ var (
 
 // Open makes the source; it touches no file.
 func Open(_ context.Context, c Config, env sources.Env) (sources.Source, error) {
-	s := &Source{cfg: c, env: env, log: env.Log, stdin: os.Stdin}
+	s := &Source{cfg: c, env: env, log: env.Log, stdin: os.Stdin, known: map[string]*identity{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -228,14 +228,10 @@ func (s *Source) pump(ctx context.Context, out chan<- *message.Message, sp *spli
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		sent := ""
-		if sp.id != nil {
-			sent = p.value(len(p.events) - 1) // before the batch may be settled, and its memory used again
-		}
 		select {
 		case out <- p.batch().Message(work):
 			if sp.id != nil {
-				sp.id.sent = sent
+				sp.id.sent = p.last
 			}
 		case <-ctx.Done():
 			return ctx.Err()

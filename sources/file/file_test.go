@@ -218,7 +218,7 @@ func TestSplitsAlike(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			env := newPlaces().env()
 			env.MaxEvents, env.MaxEventSize = tt.events, 1<<20
-			sp := newSplitter(&pieces{text.String(), tt.piece}, env, newIdentity(nil, 0), 0)
+			sp := newSplitter(&pieces{text.String(), tt.piece}, env, newIdentity("", nil), 0)
 			sp.fill = tt.fill
 			defer sp.close()
 			var got []string

@@ -47,8 +47,11 @@ type pack struct {
 	spans  []span
 	bytes  int
 	chunk  *chunk
-	head   []byte
 	id     *identity
+	head   []byte // of the file, as far as it was read with this batch
+	sum    string
+	last   string // the place behind the batch
+	free   atomic.Bool
 }
 
 var eventSlices sync.Pool // of *[]event.Event
@@ -76,16 +79,28 @@ func (p *pack) add(line []byte, at span) {
 func (p *pack) batch() *event.Batch {
 	b := &event.Batch{Events: p.events, Bytes: p.bytes, OnDone: p.done}
 	if p.id != nil {
-		b.Cursor = func(i int) event.Cursor {
-			return event.Cursor{Key: key(p.head, p.id.n, p.spans[i].end), Value: p.value(i)}
-		}
+		p.last = p.value(len(p.events) - 1)
+		b.Cursor = p.cursor
 	}
 	return b
 }
 
+// cursor gives the place behind an event; of the last one also when the batch is settled, and its memory is another's.
+func (p *pack) cursor(i int) event.Cursor {
+	switch {
+	case i == len(p.spans)-1:
+		return event.Cursor{Key: p.id.key, Value: p.last}
+	case p.free.Load() && p.spans[i].end >= headSize: // without proof by the line
+		at := p.spans[i]
+		return event.Cursor{Key: p.id.key, Value: place{offset: at.end, start: at.end, head: p.sum}.String()}
+	}
+	return event.Cursor{Key: p.id.key, Value: p.value(i)}
+}
+
 func (p *pack) done() {
-	events := p.events
-	eventSlices.Put(&events)
+	p.free.Store(true)
+	scribble(p.events)
+	eventSlices.Put(&p.events)
 	p.chunk.release()
 }
 
@@ -133,7 +148,7 @@ func (s *splitter) ready(p *pack) *pack {
 	p.chunk = s.c
 	s.c.refs.Add(1)
 	if s.id != nil {
-		p.head = s.id.head
+		p.head, p.sum = s.id.head, s.id.sum
 	}
 	return p
 }

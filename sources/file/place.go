@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,19 +18,21 @@ const headSize = 1024
 
 // identity is one file of this run, known by what it holds and not by name, device or inode.
 //
-// A place is kept under a key and with proof. From headSize bytes on the key is a hash of the first headSize bytes; for
-// places before that it is a hash of the first line, since that does not change while the file grows. The proof is a
-// checksum of the line before the place (of everything before it in the first headSize bytes). Files that begin alike
-// have the same key: n numbers them, and the proof tells which is which.
+// Places in it are kept under a hash of its first line, since that does not change while the file grows. Files that have
+// the same first line are numbered, and each place comes with proof that tells which file it is in: the hash of the
+// first headSize bytes, and a checksum of the line before the place; below headSize bytes, a checksum of all before it.
 type identity struct {
+	key  string
 	head []byte // as far as it was read; never written to, only appended to
-	n    int
+	sum  string // hash of the head, once it is whole
 	gone bool   // truncated or removed: another file may go on in its place
 	sent string // the place behind the last event that was sent
 }
 
-func newIdentity(head []byte, n int) *identity {
-	return &identity{head: append(make([]byte, 0, headSize), head...), n: n}
+func newIdentity(key string, head []byte) *identity {
+	id := &identity{key: key, head: make([]byte, 0, headSize)}
+	id.grow(head, 0)
+	return id
 }
 
 // grow adds bytes of the file that were read at pos.
@@ -42,34 +43,37 @@ func (id *identity) grow(b []byte, pos int64) {
 	}
 	b = b[have-pos:]
 	id.head = append(id.head, b[:min(len(b), headSize-len(id.head))]...)
+	if len(id.head) == headSize {
+		id.sum = headSum(id.head)
+	}
 }
 
-func firstLine(head []byte) []byte {
-	if i := bytes.IndexByte(head, '\n'); i >= 0 {
-		head = head[:i]
-	}
-	return bytes.TrimSuffix(head, []byte("\r"))
+func headSum(head []byte) string {
+	sum := sha256.Sum256(head[:headSize])
+	return hex.EncodeToString(sum[:8])
 }
 
-// key is what a place at an offset is kept under.
-func key(head []byte, n int, offset int64) string {
-	what, prefix := firstLine(head), "line:"
-	if offset >= headSize {
-		what, prefix = head[:headSize], "head:"
+// key is what the places in the n-th file that begins like this are kept under.
+func key(head []byte, n int) string {
+	line := head
+	if i := bytes.IndexByte(line, '\n'); i >= 0 {
+		line = line[:i]
 	}
-	sum := sha256.Sum256(what)
-	k := prefix + hex.EncodeToString(sum[:16])
+	sum := sha256.Sum256(bytes.TrimSuffix(line, []byte("\r")))
+	k := hex.EncodeToString(sum[:16])
 	if n > 0 {
 		k += "#" + strconv.Itoa(n)
 	}
 	return k
 }
 
-// place is an offset with its proof: the checksum of the bytes from start on.
+// place is an offset with its proof: the checksum of some bytes before it, and the hash of the file's head from headSize
+// bytes on.
 type place struct {
 	offset, start int64
 	length        int
 	sum           uint32
+	head          string
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -77,22 +81,22 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // value writes the place behind an event.
 func (p *pack) value(i int) string {
 	at := p.spans[i]
-	if at.end < headSize && int64(len(p.head)) >= at.end {
-		return place{at.end, 0, int(at.end), crc32.Checksum(p.head[:at.end], castagnoli)}.String()
+	if at.end < headSize {
+		return place{offset: at.end, length: int(at.end), sum: crc32.Checksum(p.head[:at.end], castagnoli)}.String()
 	}
 	line := p.events[i].Raw
 	line = line[:min(len(line), headSize)]
-	return place{at.end, at.start, len(line), crc32.Checksum(line, castagnoli)}.String()
+	return place{at.end, at.start, len(line), crc32.Checksum(line, castagnoli), p.sum}.String()
 }
 
-// String writes offset, start, length and checksum.
+// String writes offset, start, length, checksum and head.
 func (p place) String() string {
-	return fmt.Sprintf("%d:%d:%d:%08x", p.offset, p.start, p.length, p.sum)
+	return fmt.Sprintf("%d:%d:%d:%08x:%s", p.offset, p.start, p.length, p.sum, p.head)
 }
 
 func parsePlace(s string) (p place, ok bool) {
 	part := strings.Split(s, ":")
-	if len(part) != 4 {
+	if len(part) != 5 {
 		return p, false
 	}
 	var errs [4]error
@@ -101,8 +105,8 @@ func parsePlace(s string) (p place, ok bool) {
 	p.start, errs[1] = strconv.ParseInt(part[1], 10, 64)
 	p.length, errs[2] = strconv.Atoi(part[2])
 	sum, errs[3] = strconv.ParseUint(part[3], 16, 32)
-	p.sum = uint32(sum)
-	valid := p.start >= 0 && p.length >= 0 && p.length <= headSize && p.offset >= p.start+int64(p.length)
+	p.sum, p.head = uint32(sum), part[4]
+	valid := p.start >= 0 && p.length >= 0 && p.length <= headSize && p.offset >= p.start+int64(p.length) && (p.offset >= headSize) == (p.head != "")
 	return p, errors.Join(errs[:]...) == nil && valid
 }
 
@@ -115,7 +119,10 @@ const (
 	differs                // it is another file
 )
 
-func (in *input) verify(p place) (verdict, error) {
+func (in *input) verify(p place, id *identity) (verdict, error) {
+	if p.head != "" && p.head != id.sum {
+		return differs, nil // a file that has become shorter than its head is another one
+	}
 	size, err := in.size()
 	if err != nil {
 		return differs, err
@@ -145,68 +152,44 @@ func (s *Source) identify(ctx context.Context, in *input, head []byte) (*identit
 		return nil, 0, fmt.Errorf("%s is UTF-16: leat reads UTF-8", in.name)
 	}
 	for n := 0; ; n++ {
-		before, free := s.claim(head, n)
-		if !free {
-			continue
-		}
-		id := newIdentity(head, n)
-		adopt := func() {
-			s.known = slices.DeleteFunc(s.known, func(k *identity) bool { return k == before })
-			s.known = append(s.known, id)
+		id := newIdentity(key(head, n), head)
+		before := s.known[id.key]
+		if before != nil && !before.gone {
+			continue // this number is another file's
 		}
 		value, err := s.place(ctx, id, before)
 		if err != nil {
 			return nil, 0, fmt.Errorf("%s: read its place: %w", in.name, err)
 		}
 		p, ok := parsePlace(value)
-		if !ok {
-			adopt()
+		if value == "" || !ok {
+			s.known[id.key] = id
 			return id, 0, nil
 		}
-		v, err := in.verify(p)
-		if err != nil {
-			return nil, 0, fmt.Errorf("%s: %w", in.name, err)
-		}
+		v, err := in.verify(p, id)
 		switch {
+		case err != nil:
+			return nil, 0, fmt.Errorf("%s: %w", in.name, err)
 		case v == holds:
 			id.sent = value
-		case v == shorter && p.offset >= headSize:
+		case v == shorter && p.head != "":
 			s.log.Warn("file: shorter than what was read of it before: it is read from its start", "path", in.name, "read", p.offset)
 			p.offset = 0
 		default:
 			continue // another file that begins alike
 		}
-		adopt()
+		s.known[id.key] = id
 		return id, p.offset, nil
 	}
 }
 
-// claim says whether a file that begins with head may be number n, and which file of this run it goes on with.
-func (s *Source) claim(head []byte, n int) (before *identity, free bool) {
-	for _, id := range s.known {
-		if id.n != n || !bytes.Equal(firstLine(id.head), firstLine(head)) {
-			continue
-		}
-		if k := min(len(id.head), len(head)); !id.gone || !bytes.Equal(id.head[:k], head[:k]) {
-			return nil, false
-		}
-		return id, true
-	}
-	return nil, true
-}
-
 // place gives what was sent of the file in this run, else what was committed in earlier ones.
 func (s *Source) place(ctx context.Context, id, before *identity) (string, error) {
-	if before != nil && before.sent != "" {
+	switch {
+	case before != nil:
 		return before.sent, nil
-	}
-	if s.env.Cursor == nil {
+	case s.env.Cursor == nil:
 		return "", nil
 	}
-	if len(id.head) >= headSize {
-		if v, err := s.env.Cursor(ctx, key(id.head, id.n, headSize)); v != "" || err != nil {
-			return v, err
-		}
-	}
-	return s.env.Cursor(ctx, key(id.head, id.n, 0))
+	return s.env.Cursor(ctx, id.key)
 }

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/sources"
 )
 
 func TestResumeGivesTheRestForEveryPrefix(t *testing.T) {
@@ -160,13 +163,53 @@ func TestAPackedFileGoesOnWhereThePlainOneWas(t *testing.T) {
 }
 
 func TestPlaceText(t *testing.T) {
-	p := place{12, 3, 4, 0xabc}
+	p := place{1200, 3, 4, 0xabc, "00ff"}
 	if got, ok := parsePlace(p.String()); !ok || got != p {
 		t.Errorf("%s became %+v, %t", p, got, ok)
 	}
-	for _, bad := range []string{"", "1:2:3", "12:3:4:zz", "1:2:3:0", "12:-3:4:0", "12:3:4:0:", "12:3:4:0 ", "9999:3:4000:0"} {
+	for _, bad := range []string{"", "1:2:3:4", "12:3:4:zz:", "1:2:3:0:", "12:-3:4:0:", "12:3:4:0", "12:3:4:0 :", "9999:3:4000:0:a", "12:3:4:0:a", "1200:3:4:0:"} {
 		if p, ok := parsePlace(bad); ok {
 			t.Errorf("%q became %+v", bad, p)
 		}
+	}
+}
+
+// TestPlacesOutliveTheirBatch holds that a place can be asked for when its batch is settled, that places of one file
+// have one key, and that each of them is good to go on from.
+func TestPlacesOutliveTheirBatch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "in")
+	text, lines := numbered(1, 100)
+	write(t, path, text)
+	p, c := newPlaces(), Config{Path: []string{path}}
+	s := p.open(t, c, func(e *sources.Env) { e.MaxEvents = 7 })
+	msgs, err := s.Subscribe(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, keys := 0, map[string]bool{}
+	for m := range msgs {
+		b := event.FromMessage(m)
+		last := len(b.Events) - 1
+		before := b.Cursor(last)
+		for i := range b.Events {
+			b.Settle(i, event.Committed, nil)
+		}
+		if after := b.Cursor(last); after != before {
+			t.Errorf("the place %v became %v", before, after)
+		}
+		for i := range last + 1 {
+			n++
+			at := b.Cursor(i)
+			keys[at.Key] = true
+			again := newPlaces()
+			again.commit(at)
+			same(t, "the rest", lines[n:], again.all(t, c))
+		}
+	}
+	if n != len(lines) || len(keys) != 1 {
+		t.Errorf("%d events under %d keys", n, len(keys))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,0 +1,7 @@
+//go:build !race
+
+package file
+
+import "github.com/leatdev/leat/pipeline/event"
+
+func scribble([]event.Event) {}
