@@ -34,15 +34,15 @@ func value(what string, col *table.Column, p *filter.Program, v *filter.View) (t
 		}
 		return document(what, col, raw)
 	}
-	x, err := p.Value(v)
+	got, err := p.Value(v)
 	if err != nil {
 		return nil, expression(what, col.Name, err)
 	}
-	switch x := x.(type) {
+	switch x := got.(type) {
 	case nil:
 		return nil, nil
-	case bool:
-		return typed(what, col, x)
+	case bool, time.Time:
+		return typed(what, col, got)
 	case int:
 		return typed(what, col, apd.New(int64(x), 0))
 	case float64:
@@ -50,8 +50,6 @@ func value(what string, col *table.Column, p *filter.Program, v *filter.View) (t
 			return nil, mismatch(what, col, table.Numeric)
 		}
 		return number(what, col, p, v)
-	case time.Time:
-		return typed(what, col, x)
 	case time.Duration:
 		return typed(what, col, x.String())
 	case string:
@@ -62,7 +60,7 @@ func value(what string, col *table.Column, p *filter.Program, v *filter.View) (t
 			}
 			return typed(what, col, at)
 		}
-		return typed(what, col, x)
+		return typed(what, col, got)
 	}
 	raw, err := p.JSON(nil, v)
 	if err != nil {

@@ -22,14 +22,14 @@ const MaxExponent = 1000
 // ErrValue is wrapped by what Canonical returns.
 var ErrValue = fmt.Errorf("table: no table can hold the value")
 
-// Canonical gives the one form in which every backend keeps v: numbers without trailing zeros behind the point and
+// Canonical gives the one form in which every backend keeps a value: numbers without trailing zeros behind the point and
 // without a positive exponent (they compare by value; 1.10 is 1.1), times in UTC. It refuses what some backend cannot
 // keep: text with a NUL or broken UTF-8, numbers beyond MaxExponent or not finite, years outside 0 to 9999, types that
 // are no Value.
-func Canonical(v Value) (Value, error) {
-	switch v := v.(type) {
+func Canonical(in Value) (Value, error) {
+	switch v := in.(type) { // what is canonical goes back as it came: another Value of it would be another allocation
 	case nil, bool:
-		return v, nil
+		return in, nil
 	case string:
 		if strings.IndexByte(v, 0) >= 0 {
 			return nil, fmt.Errorf("%w: text with a NUL character", ErrValue)
@@ -37,7 +37,7 @@ func Canonical(v Value) (Value, error) {
 		if !utf8.ValidString(v) {
 			return nil, fmt.Errorf("%w: text that is not UTF-8", ErrValue)
 		}
-		return v, nil
+		return in, nil
 	case *apd.Decimal:
 		return canonicalDecimal(v)
 	case time.Time:
@@ -52,9 +52,9 @@ func Canonical(v Value) (Value, error) {
 		if bytes.IndexByte(v, 0) >= 0 || !utf8.Valid(v) {
 			return nil, fmt.Errorf("%w: JSON with a NUL or broken UTF-8", ErrValue)
 		}
-		return v, nil
+		return in, nil
 	}
-	return nil, fmt.Errorf("%w: a %T", ErrValue, v)
+	return nil, fmt.Errorf("%w: a %T", ErrValue, in)
 }
 
 func canonicalDecimal(d *apd.Decimal) (Value, error) {

@@ -24,7 +24,7 @@ func OpenFile(ctx context.Context, path string) (*File, error) {
 	}
 	f := &File{}
 	open := func(extra url.Values, conns int) (*sql.DB, error) {
-		extra["_pragma"] = append(extra["_pragma"], "busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "temp_store(memory)")
+		extra["_pragma"] = append(extra["_pragma"], "busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "temp_store(memory)", "cache_size(-16000)")
 		db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: extra.Encode()}).String())
 		if err != nil {
 			return nil, err
