@@ -37,7 +37,8 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("table: there is no %s %q; there are %s", e.Kind, e.Name, strings.Join(e.Have, ", "))
 }
 
-// Renamer is a Store that can hand the tables of a relay on to its new name (`was:`). A relay that has none is no error.
+// Renamer is a Store that can hand the table of a relay on to its new name (`was:`). Nothing happens where was has none,
+// or now has one already: then it was done before, and the old name may belong to another relay by now.
 type Renamer interface {
 	RenameRelay(ctx context.Context, was, now string) error
 }

@@ -212,12 +212,20 @@ func (s *Store) Swap(_ context.Context, d *table.Def) error {
 func (s *Store) RenameRelay(_ context.Context, was, now string) error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
+	var mine []*data
 	for _, p := range s.tables {
 		for _, t := range []*data{p.live, p.building} {
-			if t != nil && t.relay == was {
-				t.relay = now
+			switch {
+			case t == nil:
+			case t.relay == now:
+				return nil
+			case t.relay == was:
+				mine = append(mine, t)
 			}
 		}
+	}
+	for _, t := range mine {
+		t.relay = now
 	}
 	return nil
 }

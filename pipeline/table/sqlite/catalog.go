@@ -336,13 +336,14 @@ func (s *Store) Swap(ctx context.Context, d *table.Def) error {
 
 // RenameRelay implements table.Renamer.
 func (s *Store) RenameRelay(ctx context.Context, was, now string) error {
-	return s.write(ctx, func(c Conn) error {
+	err := s.write(ctx, func(c Conn) error {
 		if _, err := c.ExecContext(ctx, createCatalog); err != nil {
 			return err
 		}
-		_, err := c.ExecContext(ctx, "UPDATE leat_tables SET relay=? WHERE relay=?", now, was)
+		_, err := c.ExecContext(ctx, "UPDATE leat_tables SET relay=? WHERE relay=? AND NOT EXISTS (SELECT 1 FROM leat_tables WHERE relay=?)", now, was, now)
 		return err
 	})
+	return wrap(&table.Def{Name: "leat_tables"}, err)
 }
 
 // countUpTo is how far Tables counts the rows of a table.

@@ -253,6 +253,11 @@ func testRenameRelay(t *testing.T, b Backend) {
 	}
 	d := orders()
 	ensure(t, b.Store, d)
+	next := orders()
+	next.Version = 2
+	if _, err := b.Store.Ensure(t.Context(), next, "def-2", relay, logID); err != nil {
+		t.Fatal(err)
+	}
 	const now = "shop/orders/summary"
 	if err := r.RenameRelay(t.Context(), relay, now); err != nil {
 		t.Fatal(err)
@@ -264,6 +269,17 @@ func testRenameRelay(t *testing.T, b Backend) {
 	if _, err := b.Store.Ensure(t.Context(), d, "def-1", now, logID); err != nil {
 		t.Error(err)
 	}
+	if _, err := b.Store.Ensure(t.Context(), next, "def-2", now, logID); err != nil {
+		t.Errorf("the table that is being built was left behind: %v", err)
+	}
+	// Another relay has the old name now; renaming again, as each start does, leaves it alone.
+	other := orders()
+	other.Name = "others"
+	ensure(t, b.Store, other)
+	if err := r.RenameRelay(t.Context(), relay, now); err != nil {
+		t.Fatal(err)
+	}
+	ensure(t, b.Store, other)
 	c := checkpoint(0, 1)
 	c.Relay = now
 	if err := apply(t, b.Store, &table.Write{Def: d, Checkpoint: c}); err != nil {
