@@ -2,11 +2,14 @@ package cmd_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -29,13 +32,28 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs every file of testdata/script: each command as a user types it, with good and bad input.
 func TestScripts(t *testing.T) {
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LEAT_DATA", "")
 			env.Setenv("LEAT_SERVER", "")
 			env.Setenv("NO_COLOR", "")
+			env.Setenv("REPO", repo)
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "aws" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			_, err := exec.LookPath("aws")
+			if err != nil && strings.Contains(os.Getenv("LEAT_TEST_REQUIRE"), "aws") {
+				return false, errors.New("LEAT_TEST_REQUIRE wants the AWS CLI, and it is not installed")
+			}
+			return err == nil, nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "freeport": freePort, "await": await, "terminate": terminate,
