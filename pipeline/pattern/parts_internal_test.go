@@ -179,7 +179,7 @@ func TestSkipContainer(t *testing.T) {
 		depth, in := 0, false
 		for i := 0; i < len(b); i++ {
 			switch c := b[i]; {
-			case in && c == '\\':
+			case c == '\\':
 				i++
 			case c == '"':
 				in = !in

@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -349,71 +350,55 @@ func skipString(b []byte, at int) int {
 func skipContainer(b []byte, at int) int {
 	opener, closer := b[at], b[at]+2 // [ and ], { and } are two apart
 	opening, closing := uint64(opener)*ones, uint64(closer)*ones
+	const stretch = 256 // bytes that are searched for a backslash at once, so that short containers stay cheap in long events
 	depth := 0
 	inside := uint64(0) // all ones while in a string
-	for at+8 <= len(b) {
-		w := binary.LittleEndian.Uint64(b[at:])
-		s := w ^ slash
-		if (s-ones)&^s&tops != 0 {
-			// An escape: byte by byte, up to a place where none is open.
-			for end := at + 8; at < end && at < len(b); at++ {
-				switch c := b[at]; {
-				case c == '"':
-					inside = ^inside
-				case inside != 0:
-					if c == '\\' {
-						at++
-					}
-				case c == opener:
+	for at < len(b) {
+		plain := min(at+stretch, len(b)) // up to here there is no backslash
+		i := bytes.IndexByte(b[at:plain], '\\')
+		if i >= 0 {
+			plain = at + i
+		}
+		for at+8 <= plain {
+			w := binary.LittleEndian.Uint64(b[at : at+8 : at+8])
+			q, o, c := w^quot, w^opening, w^closing
+			q = ^(q&^tops + ^uint64(tops) | q) & tops
+			p := (q>>7*ones)<<7 ^ inside // the product holds, in each byte, the number of quotes up to it
+			inside = uint64(int64(p) >> 63)
+			at += 8
+			if ((o-ones)&^o|(c-ones)&^c)&tops&^p == 0 {
+				continue
+			}
+			o = ^(o&^tops + ^uint64(tops) | o) & tops &^ p
+			c = ^(c&^tops + ^uint64(tops) | c) & tops &^ p
+			if closes := bits.OnesCount64(c); closes < depth || closes == 0 {
+				depth += bits.OnesCount64(o) - closes
+				continue
+			}
+			for both := o | c; both != 0; both &= both - 1 {
+				flag := both & -both
+				if o&flag != 0 {
 					depth++
-				case c == closer:
-					if depth--; depth == 0 {
-						return at + 1
-					}
+				} else if depth--; depth == 0 {
+					return at - 8 + bits.TrailingZeros64(flag)/8 + 1
 				}
 			}
-			continue
 		}
-		q := w ^ quot
-		q = ^(q&^tops + ^uint64(tops) | q) & tops
-		p := (q>>7*ones)<<7 ^ inside // the product holds, in each byte, the number of quotes up to it
-		inside = uint64(int64(p) >> 63)
-		o, c := w^opening, w^closing
-		if ((o-ones)&^o|(c-ones)&^c)&tops&^p == 0 {
-			at += 8
-			continue
-		}
-		o = ^(o&^tops + ^uint64(tops) | o) & tops &^ p
-		c = ^(c&^tops + ^uint64(tops) | c) & tops &^ p
-		if closes := bits.OnesCount64(c); closes < depth || closes == 0 {
-			depth += bits.OnesCount64(o) - closes
-			at += 8
-			continue
-		}
-		for both := o | c; both != 0; both &= both - 1 {
-			flag := both & -both
-			if o&flag != 0 {
+		for ; at < plain; at++ {
+			switch c := b[at]; {
+			case c == '"':
+				inside = ^inside
+			case inside != 0:
+			case c == opener:
 				depth++
-			} else if depth--; depth == 0 {
-				return at + bits.TrailingZeros64(flag)/8 + 1
+			case c == closer:
+				if depth--; depth == 0 {
+					return at + 1
+				}
 			}
 		}
-		at += 8
-	}
-	for ; at < len(b); at++ {
-		switch c := b[at]; {
-		case c == '"':
-			inside = ^inside
-		case inside != 0:
-			if c == '\\' {
-				at++
-			}
-		case c == opener:
-			depth++
-		case c == closer:
-			if depth--; depth == 0 {
-				return at + 1
-			}
+		if i >= 0 {
+			at += 2
 		}
 	}
 	return -1
