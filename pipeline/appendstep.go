@@ -28,6 +28,7 @@ type appendStep struct {
 	// last marks the pipeline's last append: relays read what it writes.
 	last       bool
 	onConflict config.OnConflict
+	retry      *config.Retry // nil: the pipeline's
 }
 
 func compileAppend(s *filter.Scope, c *config.Append) (*appendStep, error) {

@@ -28,3 +28,12 @@ func (c *counts) settle(o event.Outcome, n int) {
 }
 
 func (c *counts) of(o event.Outcome) int64 { return c.outcomes[o].Load() }
+
+// settled counts the events that have an outcome.
+func (c *counts) settled() int64 {
+	var n int64
+	for i := range c.outcomes {
+		n += c.outcomes[i].Load()
+	}
+	return n
+}

@@ -44,8 +44,8 @@ type Options struct {
 	Instance string
 }
 
-// ErrUndelivered says that the drain's deadline passed with events that no target has; they are in the log and are
-// delivered by the next run.
+// ErrUndelivered says that the input has ended and the drain's deadline passed with events that no target has. They are
+// in the log, or went back to their source: the next run delivers them.
 var ErrUndelivered = errors.New("pipeline: the deadline passed before everything was delivered; the next run goes on there")
 
 // Daemon runs the pipelines of a configuration.
@@ -115,8 +115,8 @@ func (d *Daemon) Run(ctx, hard context.Context) (Summary, error) {
 	err := errors.Join(errs...)
 	s := d.Summary()
 	for i, p := range d.pipes {
-		if p.ended && s.Pipelines[i].Undelivered > 0 {
-			err = errors.Join(err, fmt.Errorf("pipeline %s: %d undelivered: %w", p.cfg.Name, s.Pipelines[i].Undelivered, ErrUndelivered))
+		if n := s.Pipelines[i].Undelivered + s.Pipelines[i].Released; p.ended && n > 0 {
+			err = errors.Join(err, fmt.Errorf("pipeline %s: %d undelivered: %w", p.cfg.Name, n, ErrUndelivered))
 		}
 	}
 	return s, errors.Join(err, d.close())

@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
+	"context"
+	"fmt"
 	"slices"
 
 	"github.com/leatdev/leat/pipeline/event"
-	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
 )
 
@@ -26,15 +28,16 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 			}
 		}
 	}
-	units := p.parkUnits(b, w, parked)
-	if len(units) > 0 {
-		if err := p.write(units, true, 0); err != nil {
-			p.release(b)
-			return
+	p.commitOrdered(p.failures(b, w, parked))
+	delivered := 0
+	for at, i := range w.through {
+		if len(parked[at]) == 0 {
+			b.Settle(i, event.Delivered, nil)
+			delivered++
 		}
 	}
-	p.settleDirect(b, w, parked)
-	if b.Cursor != nil && len(b.Events) > 0 {
+	p.counts.settle(event.Delivered, delivered)
+	if b.Cursor != nil && len(b.Events) > 0 && !b.Released() {
 		p.places.note(b.Cursor(len(b.Events) - 1))
 		if p.places.due(p.now()) {
 			p.flushPlaces()
@@ -53,7 +56,6 @@ func (r *relay) pass(events []event.Recorded) (map[int][]poison.Entry, error) {
 	if len(g.park)+len(late) == 0 {
 		return nil, nil
 	}
-	r.held, r.blocked = map[event.Stream]bool{}, false // there are no streams to hold
 	all := slices.Concat(g.park, late)
 	out := map[int][]poison.Entry{}
 	for _, e := range all {
@@ -63,47 +65,86 @@ func (r *relay) pass(events []event.Recorded) (map[int][]poison.Entry, error) {
 	return out, nil
 }
 
-// parkUnits makes units of what failed in the intake's steps and at the sinks.
-func (p *pipe) parkUnits(b *event.Batch, w *work, parked map[int][]poison.Entry) []*eventstore.Unit {
-	var units []*eventstore.Unit
+// failures are the units of what failed in the steps above the sinks and at them, in the order of the batch.
+func (p *pipe) failures(b *event.Batch, w *work, parked map[int][]poison.Entry) []*pending {
+	var ds []*pending
 	for i := range w.pending {
-		units = append(units, &w.pending[i].unit)
+		ds = append(ds, &w.pending[i])
 	}
 	for at, i := range w.through {
-		if entries := parked[at]; len(entries) > 0 {
-			for k := range entries {
-				entries[k].Key = p.key(b, i, &b.Events[i])
-				if entries[k].Key == "" {
-					entries[k].Key = event.NewID()
-				}
-				entries[k].Payload, entries[k].Envelope = append([]byte{}, b.Events[i].Raw...), p.envelope
-			}
-			units = append(units, &eventstore.Unit{Pipeline: p.cfg.Name, Park: entries})
+		entries := parked[at]
+		if len(entries) == 0 {
+			continue
 		}
+		key := p.key(b, i, &b.Events[i])
+		if key == "" {
+			key = event.NewID()
+		}
+		for k := range entries {
+			entries[k].Key = key
+			entries[k].Payload, entries[k].Envelope = slices.Clone(b.Events[i].Raw), p.envelope
+		}
+		d := &pending{b: b, i: i, outcome: event.Poisoned, told: true, err: errAtSink}
+		d.unit.Pipeline, d.unit.Park = p.cfg.Name, entries
+		ds = append(ds, d)
 	}
-	return units
+	slices.SortFunc(ds, func(a, b *pending) int { return cmp.Compare(a.i, b.i) })
+	return ds
 }
 
-func (p *pipe) settleDirect(b *event.Batch, w *work, parked map[int][]poison.Entry) {
-	for i := range w.pending {
-		d := &w.pending[i]
-		if d.unit.Result.Status == eventstore.Repeated {
-			p.done(d, event.Duplicate)
-		} else {
-			p.done(d, d.outcome)
+var errAtSink = fmt.Errorf("pipeline: a sink did not take the event; the parked entry says why")
+
+// resendDirect sends a parked event of a pipeline without a log again: to the one sink that did not take it, or to all
+// where it failed above them.
+func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
+	to := p.relays
+	if e.Relay != "" {
+		to = slices.DeleteFunc(slices.Clone(to), func(r *relay) bool { return r.plan.id != e.Relay })
+		if len(to) == 0 {
+			p.log.Error("a parked event cannot be sent again: the pipeline has no such sink any more", "id", e.ID, "relay", e.Relay)
+			if _, err := p.store.SetParked(context.WithoutCancel(p.hard), poison.Filter{IDs: []int64{e.ID}}, poison.Parked); err != nil {
+				p.log.Warn("parked events cannot be changed", "error", err)
+			}
+			return
 		}
 	}
-	delivered, poisoned := 0, 0
-	for at, i := range w.through {
-		o := event.Delivered
-		if len(parked[at]) > 0 {
-			o = event.Poisoned
-			poisoned++
-		} else {
-			delivered++
+	x := p.plan.intake.get()
+	r := p.steps(d.b, 0, x)
+	p.plan.intake.put(x)
+	d.outcome = event.Delivered
+	_, skip := event.AsSkip(r.err)
+	switch {
+	case r.err == errFiltered || skip:
+		d.outcome = event.Filtered
+	case r.err != nil:
+		p.poison(d, r.err)
+	default:
+		for _, rel := range to {
+			if !p.passAgain(rel, d, &r.ev) {
+				return
+			}
 		}
-		b.Settle(i, o, nil)
 	}
-	p.counts.settle(event.Delivered, delivered)
-	p.counts.settle(event.Poisoned, poisoned)
+	p.commitResent(d, e)
+}
+
+// passAgain sends one event to one sink; what fails is parked in the unit. False means that the pipeline stops before
+// that: the entry stays as it is.
+func (p *pipe) passAgain(rel *relay, d *pending, ev *event.Recorded) bool {
+	p.directTurn.Lock()
+	defer p.directTurn.Unlock()
+	park, err := rel.pass([]event.Recorded{*ev})
+	if err != nil {
+		return false
+	}
+	for _, e := range park[0] {
+		again(&e, d.retry)
+		e.Payload, e.Envelope = d.retry.Payload, d.retry.Envelope
+		d.unit.Park = append(d.unit.Park, e)
+		if e.Step == d.retry.Step {
+			d.unit.Unpark = nil
+		}
+		d.outcome, d.told, d.err = event.Poisoned, true, errAtSink
+	}
+	return true
 }

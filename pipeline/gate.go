@@ -17,11 +17,12 @@ type gate struct {
 	pull context.Context // ends when nothing more is to be pulled
 	hard context.Context // ends when nobody reads any more
 	room *room
-	// taken is told of each batch that was received; refused of one that found no room before the stop.
+	// taken is told of each batch that was received; refused of one that found no room before the stop, and of all
+	// behind it: they would overtake it.
 	taken   func(b *event.Batch)
 	refused func(b *event.Batch)
 	ended   chan struct{} // closed when the source has closed its channel
-	flight  *sync.WaitGroup
+	flight  *flight
 }
 
 // passage is a batch on its way through the intake.
@@ -68,10 +69,11 @@ func (g *gate) Subscribe(context.Context, string) (<-chan *message.Message, erro
 		first := make(chan struct{})
 		close(first)
 		turn := (<-chan struct{})(first)
+		closed := false
 		for m := range in {
 			b := event.FromMessage(m)
 			g.taken(b)
-			if !g.room.take(g.pull, len(b.Events), b.Size()) {
+			if closed = closed || g.hard.Err() != nil || !g.room.take(g.pull, len(b.Events), b.Size()); closed {
 				g.refused(b)
 				m.Nack()
 				continue
@@ -79,13 +81,8 @@ func (g *gate) Subscribe(context.Context, string) (<-chan *message.Message, erro
 			p := &passage{batch: b, turn: turn, next: make(chan struct{})}
 			turn = p.next
 			m.SetContext(context.WithValue(m.Context(), passageKey{}, p))
-			g.flight.Add(1)
-			select {
-			case out <- m:
-			case <-g.hard.Done():
-				g.refused(b)
-				g.flight.Done()
-			}
+			g.flight.add()
+			out <- m // the router takes messages until the channel is closed
 		}
 	}()
 	return out, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 )
@@ -18,12 +19,12 @@ func (p *pipe) handle(m *message.Message) error {
 	pass := passageOf(m)
 	b := pass.batch
 	size := b.Size()
-	defer p.flight.Done()
+	defer p.flight.done()
 	defer p.room.give(len(b.Events), size)
 	defer pass.pass()
 
 	work := p.prepare(b)
-	if !p.ordered || pass.enter(p.hard) {
+	if !p.inTurn(b) || pass.enter(p.hard) {
 		p.settleWork(b, work, pass)
 	} else {
 		p.release(b)
@@ -38,6 +39,9 @@ func (p *pipe) handle(m *message.Message) error {
 	}
 	return nil
 }
+
+// inTurn reports whether a batch must be settled after those that came before it: a cursor says that they are.
+func (p *pipe) inTurn(b *event.Batch) bool { return p.ordered || b.Cursor != nil }
 
 // work is what the steps made of a batch.
 type work struct {
@@ -84,6 +88,10 @@ func (p *pipe) settleWork(b *event.Batch, w *work, pass *passage) {
 	if age, ok := p.since(w.lastAt); ok && len(w.pending)+len(w.evs) > 0 {
 		defer p.metrics.EndToEnd(age)
 	}
+	if p.inTurn(b) && p.cut.Load() {
+		p.release(b)
+		return
+	}
 	if !p.plan.log {
 		p.direct(b, w)
 		return
@@ -96,7 +104,7 @@ func (p *pipe) settleWork(b *event.Batch, w *work, pass *passage) {
 	case p.lanes:
 		p.frontier.enter(b)
 		p.commitLanes(ds, pass)
-	case p.ordered:
+	case p.inTurn(b):
 		if b.Cursor != nil {
 			for _, d := range ds {
 				c := b.Cursor(d.through)
@@ -125,8 +133,16 @@ func (p *pipe) passedOver(b *event.Batch, w *work) {
 	}
 }
 
-// release gives back every event of the batch that has no outcome yet.
+// release gives back every event of the batch that has no outcome yet, and with it all that comes behind it in order.
 func (p *pipe) release(b *event.Batch) {
+	if p.inTurn(b) && !p.lanes {
+		p.cut.Store(true)
+	}
+	p.giveBack(b)
+}
+
+// giveBack is release for a batch behind which the gate is closed.
+func (p *pipe) giveBack(b *event.Batch) {
 	for i := range b.Events {
 		if b.Outcome(i) == event.Pending {
 			p.settle(b, i, event.Released, errStopped)
@@ -170,7 +186,7 @@ func (p *pipe) commitFree(ds []*pending) {
 		if d.unit.Result.Status != eventstore.Refused {
 			continue
 		}
-		p.background.Go(func() {
+		p.background.run(func() {
 			if p.refused(d) {
 				p.commitOrdered([]*pending{d})
 			} else {
@@ -182,6 +198,9 @@ func (p *pipe) commitFree(ds []*pending) {
 
 func (p *pipe) releaseAll(ds []*pending) {
 	for _, d := range ds {
+		if p.inTurn(d.b) && !p.lanes && d.retry == nil {
+			p.cut.Store(true)
+		}
 		if d.b.Outcome(d.i) == event.Pending {
 			p.settle(d.b, d.i, event.Released, errStopped)
 		}
@@ -203,16 +222,20 @@ func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
 			events += len(d.unit.Appends[j].Events)
 		}
 	}
-	if err := p.write(units, ordered, events); err != nil {
+	unknown, err := p.write(units, ordered, events)
+	if err != nil {
 		return 0, err
 	}
 	var n int
 	for _, d := range ds {
+		p.noteOwn(&d.unit)
 		switch d.unit.Result.Status {
 		case eventstore.Done:
 			p.done(d, d.outcome)
 		case eventstore.Repeated:
-			if d.outcome == event.Committed || d.outcome == event.Poisoned {
+			if unknown {
+				p.done(d, d.outcome) // it was this call's own first try that wrote it
+			} else if d.outcome == event.Committed || d.outcome == event.Poisoned {
 				p.done(d, event.Duplicate)
 			} else {
 				p.done(d, d.outcome)
@@ -228,8 +251,23 @@ func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
 	return n, nil
 }
 
-// write calls Commit until the store has answered: a commit whose outcome is unknown is simply repeated.
-func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) error {
+// noteOwn notes how far the log holds events for the relays.
+func (p *pipe) noteOwn(u *eventstore.Unit) {
+	n := len(u.Appends) - 1
+	if n < 0 || len(u.Result.Written) <= n || u.Appends[n].Origin != p.cfg.Name {
+		return
+	}
+	for at := u.Result.Written[n].Position; ; {
+		was := p.lastOwn.Load()
+		if at <= was || p.lastOwn.CompareAndSwap(was, at) {
+			return
+		}
+	}
+}
+
+// write calls Commit until the store has answered: a commit whose outcome is unknown is simply repeated. Unknown says
+// that there was one.
+func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) (unknown bool, err error) {
 	for attempt := 1; ; attempt++ {
 		start := p.now()
 		err := p.store.Commit(p.hard, units, eventstore.CommitOptions{Ordered: ordered})
@@ -238,26 +276,27 @@ func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) error {
 				p.trouble.clear("store")
 			}
 			p.metrics.Commit(p.now().Sub(start), events)
-			return nil
+			return unknown, nil
 		}
 		if p.hard.Err() != nil {
-			return err
+			return unknown, err
 		}
 		if errors.Is(err, eventstore.ErrClosed) || errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrReadOnly) {
 			p.fail(err)
-			return err
+			return unknown, err
 		}
+		unknown = unknown || !errors.Is(err, eventstore.ErrUnavailable)
 		p.trouble.set("store", err)
 		p.limited("store").Error("the store cannot write; trying again", "error", err, "attempt", attempt)
 		if !sleep(backoff(&p.outageRetry, min(attempt+1, 16)), p.soft) {
-			return err
+			return unknown, err
 		}
 	}
 }
 
 // done settles a committed event and tells of what was parked.
 func (p *pipe) done(d *pending, o event.Outcome) {
-	if o == event.Poisoned {
+	if o == event.Poisoned && !d.told {
 		e := &d.unit.Park[0]
 		p.metrics.Poisoned(e.Step, e.Code, 1)
 		p.limited("poison").Warn("event poisoned", "step", e.Step, "code", e.Code, "key", e.Key, "event", e.EventID, "reason", e.Reason)
@@ -296,7 +335,8 @@ func (p *pipe) refused(d *pending) bool {
 	default:
 		again = true
 	}
-	if !again || d.attempts+1 >= p.cfg.Retry.Attempts {
+	retry := p.retryOf(d, conflict)
+	if !again || d.attempts+1 >= retry.Attempts {
 		d.unit.Inbox = p.mark(d.b, d.i, &d.b.Events[d.i])
 		if errors.Is(err, eventstore.ErrIDReused) {
 			d.unit.Inbox = nil // the key is another event's
@@ -304,12 +344,16 @@ func (p *pipe) refused(d *pending) bool {
 		if d.retry != nil {
 			d.unit.Inbox = nil
 		}
-		p.poison(d, &stepError{step: p.refusedStep(d, conflict), err: err})
+		var at *stepError // a projection in the append's own transaction
+		if !errors.As(err, &at) {
+			err = &stepError{step: p.refusedStep(d, conflict), err: err}
+		}
+		p.poison(d, err)
 		return true
 	}
 	d.attempts++
 	p.metrics.Retries("append", 1)
-	wait := backoff(&p.cfg.Retry, d.attempts+1)
+	wait := backoff(retry, d.attempts+1)
 	if after, ok := event.AsRetryAfter(err); ok {
 		wait = max(wait, after)
 	}
@@ -335,6 +379,9 @@ func (p *pipe) rerun(d *pending) {
 	again.through = d.through
 	*d = again
 	d.unit.Unpark, d.unit.Cursor, d.unit.Inbox = unpark, cursor, inbox
+	if retry != nil && d.outcome == event.Poisoned {
+		p.poison(d, d.err) // under its entry's own key
+	}
 }
 
 func (p *pipe) dropUnit(d *pending, err error) {
@@ -356,6 +403,16 @@ func (p *pipe) onConflict(d *pending, c *eventstore.ConflictError) string {
 		return a.onConflict.Ahead
 	}
 	return a.onConflict.Behind
+}
+
+// retryOf gives how the append that was refused retries: as its step says, else as the pipeline does.
+func (p *pipe) retryOf(d *pending, c *eventstore.ConflictError) *config.Retry {
+	if c != nil {
+		if a := p.appendOf(d, c); a != nil && a.retry != nil {
+			return a.retry
+		}
+	}
+	return &p.cfg.Retry
 }
 
 func (p *pipe) appendOf(d *pending, c *eventstore.ConflictError) *appendStep {
@@ -399,7 +456,7 @@ func (p *pipe) flushPlaces() {
 	for i := range cursors {
 		units[i] = &eventstore.Unit{Pipeline: p.cfg.Name, Cursor: &cursors[i]}
 	}
-	if err := p.write(units, false, 0); err != nil && !errors.Is(err, context.Canceled) {
+	if _, err := p.write(units, false, 0); err != nil && !errors.Is(err, context.Canceled) {
 		p.log.Warn("the source's place was not saved; some events will come again", "error", fmt.Errorf("pipeline: %w", err))
 	}
 }

@@ -12,21 +12,27 @@ type lanes struct {
 	mu sync.Mutex
 	// waiting holds, for each busy lane, what came while it was.
 	waiting map[string][]*pending
+	// closed are lanes of which an event went back to its source: those behind it go too, or they would overtake it.
+	closed map[string]bool
 }
 
 // commitLanes commits a batch: lanes with one event share one commit, each other lane has its own, and what belongs
 // to a busy lane waits there. The next batch may enter once every event of this one has its place in a lane.
 func (p *pipe) commitLanes(ds []*pending, pass *passage) {
-	var alone []*pending
+	var alone, back []*pending
 	runs := map[string][]*pending{}
 	var order []string
 
 	l := &p.laneState
 	l.mu.Lock()
 	if l.waiting == nil {
-		l.waiting = map[string][]*pending{}
+		l.waiting, l.closed = map[string][]*pending{}, map[string]bool{}
 	}
 	for _, d := range ds {
+		if l.closed[d.lane] {
+			back = append(back, d)
+			continue
+		}
 		if _, mine := runs[d.lane]; !mine {
 			if queue, busy := l.waiting[d.lane]; busy {
 				l.waiting[d.lane] = append(queue, d)
@@ -39,12 +45,13 @@ func (p *pipe) commitLanes(ds []*pending, pass *passage) {
 	}
 	l.mu.Unlock()
 	pass.pass()
+	p.releaseAll(back)
 
 	for _, name := range order {
 		if run := runs[name]; len(run) == 1 {
 			alone = append(alone, run[0])
 		} else {
-			p.background.Go(func() { p.runLane(name, run, false) })
+			p.background.run(func() { p.runLane(name, run, false) })
 		}
 	}
 	if len(alone) == 0 {
@@ -55,13 +62,12 @@ func (p *pipe) commitLanes(ds []*pending, pass *passage) {
 	}
 	for _, d := range alone {
 		if d.unit.Result.Status == eventstore.Refused {
-			p.background.Go(func() {
+			p.background.run(func() {
 				again := p.refused(d)
 				p.runLane(d.lane, []*pending{d}, !again)
 			})
-		} else if !p.laneIdle(d.lane) {
-			stopped := d.released()
-			p.background.Go(func() { p.runLane(d.lane, nil, stopped) })
+		} else if stopped := d.released(); stopped || !p.laneIdle(d.lane) {
+			p.background.run(func() { p.runLane(d.lane, nil, stopped) })
 		}
 	}
 }
@@ -93,6 +99,9 @@ func (p *pipe) runLane(name string, run []*pending, stopped bool) {
 		run = l.waiting[name]
 		if len(run) == 0 {
 			delete(l.waiting, name)
+			if stopped {
+				l.closed[name] = true
+			}
 			l.mu.Unlock()
 			return
 		}

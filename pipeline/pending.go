@@ -25,6 +25,8 @@ type pending struct {
 	attempts int
 	// through is the last event of the batch that the unit's cursor may cover.
 	through int
+	// told: log and metrics know already that it is poisoned.
+	told bool
 	// retry is the parked entry that this event comes from; nil for events of the source.
 	retry *poison.Entry
 }
@@ -93,7 +95,7 @@ func (p *pipe) decode(b *event.Batch, i int, x *exec) error {
 func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 	defer func() {
 		if v := recover(); v != nil {
-			r.err = &stepError{step: "intake", err: &panicError{value: v, stack: debug.Stack()}}
+			r.err = &stepError{step: "intake", err: newPanic(v)}
 		}
 	}()
 	if err := p.decode(b, i, x); err != nil {
@@ -130,6 +132,8 @@ type panicError struct {
 	value any
 	stack []byte
 }
+
+func newPanic(v any) error { return &panicError{value: v, stack: debug.Stack()} }
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 

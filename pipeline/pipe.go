@@ -6,16 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill/message"
 	"golang.org/x/time/rate"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
-	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
@@ -34,12 +32,12 @@ type pipe struct {
 	envelope event.Envelope
 	env      environment
 
-	source   sources.Source
-	ordered  bool // batches enter in the order of the source
-	lanes    bool // order_by: events with the same value are ordered, others are not
-	relays   []*relay
-	within   func(ctx context.Context, tx table.Tx, written []event.Recorded) error
-	copySink sinks.Sink
+	source  sources.Source
+	ordered bool // batches enter in the order of the source
+	lanes   bool // order_by: events with the same value are ordered, others are not
+	relays  []*relay
+	within  func(ctx context.Context, tx table.Tx, written []event.Recorded) error
+	copies  *copies
 
 	room      *room
 	counts    counts
@@ -51,9 +49,16 @@ type pipe struct {
 	// directTurn orders the writes of a pipeline without a log.
 	directTurn sync.Mutex
 	// background are goroutines that settle events after their batch's handler let go of them.
-	background  sync.WaitGroup
-	flight      sync.WaitGroup // batches that the gate let in
-	retryWake   chan struct{}
+	background flight
+	flight     flight // batches that the gate let in
+	retryWake  chan struct{}
+	retried    chan struct{} // closed when the parked events that were sent again before the start are done
+	noMore     chan struct{} // closed when the input has ended and all of it is settled
+	deadline   deadline
+	// cut is set once an ordered event went back to its source: those behind it go too, or they would overtake it.
+	cut atomic.Bool
+	// lastOwn is the position up to which the log may hold events for the relays.
+	lastOwn     atomic.Int64
 	outageRetry config.Retry
 
 	// soft ends when the pipeline stops pulling, relaysStop when its relays stop, hard when nothing may go on.
@@ -80,9 +85,10 @@ type environment struct {
 func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe, error) {
 	p := &pipe{
 		cfg: c, store: store, env: env, now: env.now, log: env.log.With("pipeline", c.Name), metrics: env.metrics.Pipeline(c.Name),
-		envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), started: make(chan struct{}), state: "starting",
+		envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), retried: make(chan struct{}), noMore: make(chan struct{}), started: make(chan struct{}), state: "starting",
 	}
 	p.counts.metrics = p.metrics
+	p.copies = newCopies(p)
 	p.outageRetry = c.Retry
 	p.outageRetry.Initial, p.outageRetry.Multiplier, p.outageRetry.Max = max(c.Retry.Initial, 50*time.Millisecond), 2, min(max(c.Retry.Max, time.Second), 30*time.Second)
 	p.metrics.State(p.state)
@@ -110,8 +116,9 @@ func (p *pipe) open(ctx context.Context) error {
 	if p.head, err = p.store.Head(ctx); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
+	p.lastOwn.Store(p.head.Position)
 	if c := p.cfg.Poison.Copy; c != nil {
-		if p.copySink, err = p.env.sinkOf(p, "poison copy", *c); err != nil {
+		if p.copies.sink, err = p.env.sinkOf(p, "poison copy", *c); err != nil {
 			return err
 		}
 	}
@@ -146,7 +153,7 @@ func (p *pipe) openRelays(ctx context.Context) error {
 		if rp.frame.Retry != nil {
 			rp.retry = *rp.frame.Retry
 		}
-		r := &relay{pipe: p, plan: rp, held: map[event.Stream]bool{}, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
+		r := &relay{pipe: p, plan: rp, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
 		r.metrics = p.metrics.Relay(rp.id, rp.kind, rp.target)
 		if n := rp.frame.Limits.Rate; n > 0 {
 			r.limiter = rate.NewLimiter(rate.Limit(n), max(1, int(n)))
@@ -176,94 +183,6 @@ func (p *pipe) openRelays(ctx context.Context) error {
 		return nil
 	}
 	return p.register(ctx)
-}
-
-// register tells the store of the relays and takes their leases.
-func (p *pipe) register(ctx context.Context) error {
-	specs := make([]eventstore.RelaySpec, len(p.relays))
-	for i, r := range p.relays {
-		from, err := p.startOf(ctx, r.plan)
-		if err != nil {
-			return err
-		}
-		specs[i] = eventstore.RelaySpec{ID: r.plan.id, Pipeline: p.cfg.Name, Kind: r.plan.kind, Target: r.plan.target, Definition: r.plan.definition, From: from}
-		if was := r.plan.frame.Was; was != "" {
-			specs[i].Was = p.cfg.Name + "/" + was
-		}
-	}
-	known, err := p.store.SetRelays(ctx, p.cfg.Name, specs)
-	if err != nil {
-		return fmt.Errorf("register relays: %w", err)
-	}
-	for i, r := range p.relays {
-		if r.lease, err = p.store.Acquire(ctx, r.plan.id, p.env.instance, leaseTime); err != nil {
-			return fmt.Errorf("relay %s: %w", r.plan.name, err)
-		}
-		r.paused.Store(known[i].Paused)
-		r.head.Store(p.head.Position)
-		at := known[i].Position
-		if t, ok := r.target.(*tableTarget); ok {
-			if at, err = t.open(ctx, r, known[i].From); err != nil {
-				return fmt.Errorf("relay %s: %w", r.plan.name, err)
-			}
-		} else {
-			r.position.Store(at)
-		}
-		r.seen.Store(at)
-		r.saved = p.now()
-		r.metrics.Position(at, p.head.Position)
-		if err := r.remember(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// remember loads which streams wait behind parked events.
-func (r *relay) remember(ctx context.Context) error {
-	for e, err := range r.pipe.store.ListParked(ctx, poison.Filter{Relay: r.plan.id}) {
-		if err != nil {
-			return fmt.Errorf("pipeline: list parked events: %w", err)
-		}
-		r.hold(e.Stream)
-		if e.State != poison.Parked {
-			r.poke()
-		}
-	}
-	return nil
-}
-
-// leaseTime is how long a relay's owner may be silent before another may take over.
-const leaseTime = 15 * time.Second
-
-// startOf gives the position behind which a new relay starts.
-func (p *pipe) startOf(ctx context.Context, r *relayPlan) (int64, error) {
-	switch from := r.frame.From; from {
-	case "":
-		if r.kind == kindForward {
-			return eventstore.FromHead, nil
-		}
-		return 0, nil
-	case "start":
-		return 0, nil
-	case "now":
-		return eventstore.FromHead, nil
-	default:
-		if at, err := time.Parse(time.RFC3339, from); err == nil {
-			for e, err := range p.store.ReadAll(ctx, eventstore.ReadOptions{SinceTime: at, Max: 1}) {
-				if err != nil {
-					return 0, err
-				}
-				return e.Position - 1, nil
-			}
-			return eventstore.FromHead, nil
-		}
-		var n int64
-		if _, err := fmt.Sscanf(from, "%d", &n); err != nil || n < 0 {
-			return 0, fmt.Errorf("relay %s: from: %q is not start, now, a position or a time", r.name, from)
-		}
-		return n, nil
-	}
 }
 
 // persist calls write until it succeeds, the pipeline stops, or somebody else owns the relay.
@@ -310,159 +229,6 @@ func (p *pipe) setState(s string) {
 	p.metrics.State(s)
 }
 
-// run lets the pipeline work until its input ends or stop is done; hard ends everything at once. It gives the error
-// that stopped it; what is left undelivered is in the summary.
-func (p *pipe) run(stop, hard context.Context) error {
-	p.hard, p.giveUp = context.WithCancel(hard)
-	p.soft, p.endSoft = context.WithCancel(p.hard)
-	p.relaysStop, p.endRelays = context.WithCancel(p.hard)
-	defer p.giveUp()
-
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, watermill.NopLogger{})
-	if err != nil {
-		return fmt.Errorf("pipeline %s: %w", p.cfg.Name, err)
-	}
-	g := &gate{src: p.source, pull: p.soft, hard: p.hard, room: p.room, flight: &p.flight, ended: make(chan struct{}),
-		taken:   func(b *event.Batch) { p.counts.receive(len(b.Events)) },
-		refused: p.release,
-	}
-	intake := router.AddConsumerHandler("intake", "", g, p.handle)
-	var relays []*message.Handler
-	if p.plan.log {
-		for _, r := range p.relays {
-			relays = append(relays, router.AddConsumerHandler(r.plan.id, "", r, r.handle))
-		}
-	}
-	var work sync.WaitGroup
-	runErr := make(chan error, 1)
-	// The router's own context ends only with hard: its Close would cancel what is in flight.
-	go func() { runErr <- router.Run(p.hard) }()
-	select {
-	case <-router.Running():
-	case err := <-runErr:
-		return fmt.Errorf("pipeline %s: %w", p.cfg.Name, err)
-	}
-	p.setState("running")
-	close(p.started)
-	work.Go(p.retryLoop)
-	work.Go(p.keepLeases)
-
-	select {
-	case <-g.ended:
-		p.ended = true
-	case <-stop.Done():
-	case <-p.soft.Done():
-	}
-	p.drain(stop, g, intake, relays)
-	p.endSoft()
-	p.endRelays()
-	work.Wait()
-	err = router.Close()
-	if rerr := <-runErr; err == nil {
-		err = rerr
-	}
-	if err != nil && p.hard.Err() != nil {
-		err = nil // the deadline says it all
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return errors.Join(p.failure, err)
-}
-
-// drain finishes what is in flight, on contexts that the stop does not end, until the deadline.
-func (p *pipe) drain(stop context.Context, g *gate, intake *message.Handler, relays []*message.Handler) {
-	deadline := func() *time.Timer { return time.AfterFunc(p.cfg.Drain, p.giveUp) }
-	if !p.ended {
-		p.setState("draining")
-		defer deadline().Stop()
-		p.endSoft()
-	}
-	// Stopped does not wait for messages in hand (watermill v1.5.1): the gate has counted them.
-	wait(p.hard, intake.Stopped())
-	wait(p.hard, done(&p.flight))
-	wait(p.hard, done(&p.background))
-	if p.hard.Err() == nil {
-		p.flushPlaces()
-	}
-	if p.ended && p.plan.log {
-		p.setState("finishing")
-		p.toHead(stop)
-	}
-	p.endSoft()
-	p.endRelays()
-	if p.ended {
-		defer deadline().Stop()
-	}
-	for _, h := range relays {
-		wait(p.hard, h.Stopped())
-	}
-	wait(p.hard, done(&p.background))
-}
-
-// toHead waits until every relay has reached the end of the log. A relay that makes no progress for the drain time is
-// not waited for.
-func (p *pipe) toHead(stop context.Context) {
-	head, err := p.store.Head(p.hard)
-	if err != nil {
-		return
-	}
-	for _, r := range p.relays {
-		for r.seen.Load() < head.Position && !r.paused.Load() {
-			t := time.NewTimer(p.cfg.Drain)
-			select {
-			case <-r.moved:
-				t.Stop()
-				continue
-			case <-t.C:
-			case <-stop.Done():
-			case <-p.relaysStop.Done():
-			}
-			t.Stop()
-			return
-		}
-	}
-}
-
-func wait(ctx context.Context, ch <-chan struct{}) {
-	select {
-	case <-ch:
-	case <-ctx.Done():
-	}
-}
-
-func done(wg *sync.WaitGroup) <-chan struct{} {
-	ch := make(chan struct{})
-	go func() { wg.Wait(); close(ch) }()
-	return ch
-}
-
-// keepLeases renews the leases of the relays; a lost one stops the pipeline, for another has taken over.
-func (p *pipe) keepLeases() {
-	if !p.plan.log || len(p.relays) == 0 {
-		return
-	}
-	tick := time.NewTicker(leaseTime / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.relaysStop.Done():
-			return
-		case <-tick.C:
-		}
-		for _, r := range p.relays {
-			l, err := p.store.Renew(p.relaysStop, r.lease, leaseTime)
-			if errors.Is(err, eventstore.ErrFenced) {
-				p.fail(fmt.Errorf("relay %s: %w", r.plan.name, err))
-				return
-			}
-			if err == nil && l.Epoch != r.lease.Epoch {
-				p.fail(fmt.Errorf("relay %s: %w", r.plan.name, eventstore.ErrFenced))
-				return
-			}
-		}
-	}
-}
-
 // close lets go of source, sinks and leases.
 func (p *pipe) close() error {
 	var errs []error
@@ -479,25 +245,9 @@ func (p *pipe) close() error {
 			cancel()
 		}
 	}
-	if p.copySink != nil {
-		errs = append(errs, p.copySink.Close())
+	if p.copies.sink != nil {
+		errs = append(errs, p.copies.sink.Close())
 	}
 	p.setState("stopped")
 	return errors.Join(errs...)
-}
-
-// undelivered counts the events that relays have not brought to their targets.
-func (p *pipe) undelivered() int64 {
-	if !p.plan.log {
-		return 0
-	}
-	head, err := p.store.Head(context.Background())
-	if err != nil {
-		return 0
-	}
-	var n int64
-	for _, r := range p.relays {
-		n += max(0, head.Position-r.seen.Load())
-	}
-	return n
 }

@@ -30,6 +30,7 @@ type plan struct {
 type relayPlan struct {
 	id     string
 	name   string // for people: the step's name, else kind and target
+	was    string // the id that it had before, "" none
 	kind   string // project or forward
 	target string
 	prog   *program
@@ -260,7 +261,7 @@ func (b *builder) step(p *program, i, last, nth int) (step, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.stamp, a.last = b.names[i], i == last
+		a.stamp, a.last, a.retry = b.names[i], i == last, s.Retry
 		a.origin = b.pipeline
 		if !a.last {
 			a.origin += "/" + b.names[i]
@@ -300,6 +301,9 @@ func (b *builder) relay(id string, from int, at []int) (*relayPlan, error) {
 	first := &b.steps[at[0]]
 	r := &relayPlan{id: id, frame: *first, name: strings.TrimPrefix(id, b.pipeline+"/")}
 	r.kind, r.target = relayKey(first)
+	if first.Was != "" {
+		r.was = b.pipeline + "/" + first.Was
+	}
 	for _, i := range at {
 		if s := &b.steps[i]; s.Project != nil {
 			r.table = s.Project.Table

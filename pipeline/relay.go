@@ -38,13 +38,12 @@ type relay struct {
 	skipped              atomic.Int64
 	parked               atomic.Int64
 
-	// held are streams with parked events: later ones wait behind them.
-	held map[event.Stream]bool
-	// blocked: `hold: pipeline`, and something is parked.
-	blocked bool
+	holding holding
 	wake    chan struct{}
-	moved   chan struct{} // told when seen moves
-	paused  atomic.Bool
+	// asked counts the pokes, answered those that were seen to.
+	asked, answered atomic.Int64
+	moved           chan struct{} // told when seen or answered moves
+	paused          atomic.Bool
 }
 
 // target is what a relay writes to.
@@ -54,6 +53,10 @@ type target interface {
 	write(ctx context.Context, r *relay, g *gathered) (int64, error)
 	// commit moves the checkpoint alone, or with parked entries taken away.
 	commit(ctx context.Context, r *relay, to int64, park []poison.Entry, unpark []int64) error
+	// resend delivers what one parked event gives and takes its entry away; false where it failed and stays.
+	resend(ctx context.Context, r *relay, g *gathered, e *poison.Entry) (bool, error)
+	// eager reports whether the checkpoint is to move at once to a place behind which nothing is to be written.
+	eager(r *relay, to int64) bool
 	close() error
 }
 
@@ -85,6 +88,12 @@ func (r *relay) Subscribe(context.Context, string) (<-chan *message.Message, err
 	pages := make(chan *eventstore.Page)
 	var reading sync.WaitGroup
 	reading.Go(func() { r.read(pages) })
+	if r.plan.frame.Batch.Wait > 0 {
+		full := make(chan *eventstore.Page)
+		from := pages
+		reading.Go(func() { r.fill(from, full) })
+		pages = full
+	}
 	go func() {
 		defer close(out)
 		defer reading.Wait()
@@ -126,11 +135,13 @@ func (r *relay) read(pages chan<- *eventstore.Page) {
 		for page, err := range r.pipe.store.Subscribe(ctx, o) {
 			if err != nil {
 				if ctx.Err() == nil {
+					r.pipe.trouble.set("log of "+r.plan.name, err)
 					r.pipe.limited("read").Error("the log cannot be read; trying again", "relay", r.plan.name, "error", err)
 				}
 				break
 			}
 			after = page.Through
+			r.pipe.trouble.clear("log of " + r.plan.name)
 			select {
 			case pages <- &page:
 			case <-ctx.Done():
@@ -178,7 +189,7 @@ func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
 				return err
 			}
 			r.lag(&events[len(events)-1])
-		case r.pipe.now().Sub(r.saved) >= time.Second:
+		case r.pipe.now().Sub(r.saved) >= time.Second || r.target.eager(r, to):
 			if err := r.target.commit(ctx, r, to, nil, nil); err != nil {
 				return err
 			}
@@ -190,7 +201,7 @@ func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
 
 // ready waits while a person is to mend what is parked (hold: pipeline) or to resume the relay.
 func (r *relay) ready(ctx context.Context) error {
-	for r.blocked || r.paused.Load() {
+	for r.holding.blocked() || r.paused.Load() {
 		select {
 		case <-r.wake:
 			if err := r.again(ctx); err != nil {
@@ -207,10 +218,23 @@ func (r *relay) ready(ctx context.Context) error {
 func (r *relay) progress(to int64) {
 	r.seen.Store(max(r.seen.Load(), to))
 	r.metrics.Position(r.seen.Load(), r.head.Load())
+	r.tellMoved()
+}
+
+func (r *relay) tellMoved() {
 	select {
 	case r.moved <- struct{}{}:
 	default:
 	}
+}
+
+// stopping ends when the relay may no longer wait for another attempt. Without a log its events are still the
+// source's: they are released as soon as nothing more is pulled.
+func (r *relay) stopping() context.Context {
+	if r.pipe.plan.log {
+		return r.pipe.relaysStop
+	}
+	return r.pipe.soft
 }
 
 func (r *relay) lag(last *event.Recorded) {
@@ -232,7 +256,7 @@ func (r *relay) gather(events []event.Recorded, to int64) *gathered {
 		e := &events[i]
 		before := len(x.out)
 		err := r.runSteps(x, e, i)
-		if r.held[e.Stream] && (err == nil || err == errFiltered) {
+		if (err == nil || err == errFiltered) && r.waits(e) {
 			if len(x.out) > before {
 				g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
 			}
@@ -253,7 +277,7 @@ func (r *relay) gather(events []event.Recorded, to int64) *gathered {
 			continue
 		}
 		g.park = append(g.park, parkedEvent{r.entry(e, err, poison.Parked), i})
-		if r.hold(e.Stream); r.blocked {
+		if r.hold(e) {
 			g.events, g.to = events[:i+1], e.Position
 			break
 		}
@@ -273,16 +297,6 @@ func (r *relay) runSteps(x *exec, e *event.Recorded, i int) (err error) {
 	return x.run()
 }
 
-// hold makes later events of the stream wait, where the pipeline says so.
-func (r *relay) hold(s event.Stream) {
-	switch r.pipe.cfg.Poison.Hold {
-	case "stream":
-		r.held[s] = true
-	case "pipeline":
-		r.blocked = true
-	}
-}
-
 // entry writes down an event that the relay cannot deliver.
 func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.Entry {
 	now := r.pipe.now()
@@ -294,6 +308,7 @@ func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.E
 	}
 	out.Payload, out.Envelope = payloadOf(&c)
 	if state == poison.Held {
+		out.Attempts = 0 // it was not its turn
 		out.Code, out.Reason = event.CodeHeld, "waits behind a parked event of stream "+e.Stream.String()
 		return out
 	}
@@ -326,102 +341,4 @@ func (r *relay) tell(park []poison.Entry) {
 		r.pipe.limited("poison").Warn("event poisoned", "relay", r.plan.name, "code", e.Code, "position", e.Position, "event", e.EventID, "reason", e.Reason)
 		r.pipe.copyPoison(*e)
 	}
-}
-
-// again takes up the entries that were sent again and, behind those that are mended or gone, the held ones.
-func (r *relay) again(ctx context.Context) error {
-	var all []poison.Entry
-	for e, err := range r.pipe.store.ListParked(ctx, poison.Filter{Relay: r.plan.id}) {
-		if err != nil {
-			return fmt.Errorf("pipeline: list parked events: %w", err)
-		}
-		all = append(all, e)
-	}
-	sortByPosition(all)
-	stuck := map[event.Stream]bool{}
-	blocked := false
-	for i := range all {
-		e := &all[i]
-		if e.State == poison.Parked || (stuck[e.Stream] && r.pipe.cfg.Poison.Hold != "none") {
-			stuck[e.Stream] = true
-			blocked = true
-			continue
-		}
-		done, err := r.resend(ctx, e)
-		if err != nil {
-			return err
-		}
-		if !done {
-			stuck[e.Stream] = true
-			blocked = true
-		}
-	}
-	r.held = map[event.Stream]bool{}
-	if r.pipe.cfg.Poison.Hold == "stream" {
-		r.held = stuck
-	}
-	r.blocked = blocked && r.pipe.cfg.Poison.Hold == "pipeline"
-	return nil
-}
-
-// resend delivers one parked event; false where it failed again and stays.
-func (r *relay) resend(ctx context.Context, e *poison.Entry) (bool, error) {
-	ev, err := r.parkedEvent(ctx, e)
-	if err != nil {
-		return false, err
-	}
-	held := r.held
-	r.held = map[event.Stream]bool{} // it is its own turn now
-	g := r.gather([]event.Recorded{*ev}, -1)
-	for i := range g.park {
-		again(&g.park[i].Entry, e)
-	}
-	if len(g.park) > 0 {
-		err = r.target.commit(ctx, r, -1, entries(g.park), nil)
-	} else {
-		err = r.target.(resender).resend(ctx, r, g, e)
-	}
-	failed := r.held[ev.Stream] || r.blocked || len(g.park) > 0
-	r.held = held
-	if errors.Is(err, eventstore.ErrGone) { // dropped meanwhile
-		return true, nil
-	}
-	return !failed, err
-}
-
-// resender is the part of a target that delivers one parked event and takes its entry away.
-type resender interface {
-	resend(ctx context.Context, r *relay, g *gathered, e *poison.Entry) error
-}
-
-func again(e *poison.Entry, was *poison.Entry) {
-	e.First, e.Attempts, e.Edited = was.First, was.Attempts+1, was.Edited
-	e.Key, e.Position, e.Stream = was.Key, was.Position, was.Stream
-	if was.Edited {
-		e.Payload, e.Envelope = was.Payload, was.Envelope
-	}
-}
-
-// parkedEvent gives the event of an entry: from the log, with the body that a person gave it.
-func (r *relay) parkedEvent(ctx context.Context, e *poison.Entry) (*event.Recorded, error) {
-	var ev *event.Recorded
-	for got, err := range r.pipe.store.ReadAll(ctx, eventstore.ReadOptions{From: e.Position, To: e.Position}) {
-		if err != nil {
-			return nil, fmt.Errorf("pipeline: read position %d: %w", e.Position, err)
-		}
-		ev = got
-	}
-	if ev == nil {
-		return nil, fmt.Errorf("pipeline: %w: position %d of a parked event is not in the log", eventstore.ErrCorrupt, e.Position)
-	}
-	if e.Edited {
-		edited := event.Event{Raw: e.Payload}
-		if err := codec.Decode(&edited, e.Envelope, 0); err != nil {
-			return ev, nil // the check at the edit refuses such a body; the log's own is the safe one
-		}
-		edited.ID = ev.ID // sent again with the same id
-		edited.Metadata = ev.Metadata
-		ev.Event = edited
-	}
-	return ev, nil
 }

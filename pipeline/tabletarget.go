@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -32,6 +31,11 @@ func (p *pipe) newTableTarget(rp *relayPlan) (*tableTarget, error) {
 
 // open makes or checks the table, takes it under the relay's epoch, and gives the place from which to go on.
 func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, error) {
+	if was, ok := t.tables.(table.Renamer); ok && r.plan.was != "" {
+		if err := was.RenameRelay(ctx, r.plan.was, r.plan.id); err != nil {
+			return 0, err
+		}
+	}
 	if _, err := t.tables.Ensure(ctx, t.def, t.proj.Definition()+"/"+r.plan.definition, r.plan.id, t.logID); err != nil {
 		return 0, err
 	}
@@ -55,6 +59,9 @@ func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, er
 
 func (t *tableTarget) close() error { return nil }
 
+// eager: a table that was built beside is swapped once it has caught up, also with a log that ends with events of others.
+func (t *tableTarget) eager(r *relay, to int64) bool { return t.building && to >= r.head.Load() }
+
 func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) (int64, error) {
 	to, w, items, parked, err := t.fold(ctx, r, g)
 	if err != nil {
@@ -73,7 +80,6 @@ func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) (int64, 
 // fold computes the rows of a page. An event that fails is parked, and what must not overtake it is left out.
 func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64, w *table.Write, items int, park []parkedEvent, err error) {
 	to = g.to
-	items = len(g.items)
 	in := make([]project.Item, len(g.items))
 	for i := range g.items {
 		in[i] = project.Item{Event: &g.items[i].ev, Src: g.items[i].src, Step: g.items[i].op}
@@ -81,14 +87,13 @@ func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64
 	leave := project.Options{
 		Skip: func(src int) bool {
 			e := &g.events[src]
-			switch {
-			case r.blocked:
-				return true
-			case r.held[e.Stream]:
-				park = append(park, parkedEvent{r.entry(e, nil, poison.Held), src})
-				return true
+			if !r.waits(e) {
+				return false
 			}
-			return false
+			if r.holds() == "stream" {
+				park = append(park, parkedEvent{r.entry(e, nil, poison.Held), src})
+			}
+			return true
 		},
 		Failed: func(src int, why error) {
 			e := &g.events[src]
@@ -96,22 +101,39 @@ func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64
 				why = event.WithCode(event.CodeProjection, why)
 			}
 			park = append(park, parkedEvent{r.entry(e, why, poison.Parked), src})
-			if r.hold(e.Stream); r.blocked {
+			if r.hold(e) {
 				to = e.Position
 			}
 		},
 	}
-	held, blocked := maps.Clone(r.held), r.blocked
+	before := r.holding.save()
 	var res *project.Result
 	err = r.pipe.persist(ctx, func() (err error) {
-		park, to, r.held, r.blocked = nil, g.to, maps.Clone(held), blocked
+		park, to = nil, g.to
+		r.holding.restore(before)
 		res, err = t.proj.Apply(ctx, t.tables, in, leave)
 		return err
 	})
 	if err != nil {
 		return 0, nil, 0, nil, err
 	}
-	return to, &table.Write{Def: t.def, Put: res.Put, Delete: res.Delete}, items - len(park), park, nil
+	r.pipe.metrics.WrongType(r.plan.name, res.Mismatches)
+	return to, &table.Write{Def: t.def, Put: res.Put, Delete: res.Delete}, applied(g, park, to), park, nil
+}
+
+// applied counts the items of a page that are in the rows.
+func applied(g *gathered, park []parkedEvent, to int64) int {
+	left := map[int]bool{}
+	for i := range park {
+		left[park[i].src] = true
+	}
+	n := 0
+	for i := range g.items {
+		if src := g.items[i].src; !left[src] && (to < 0 || g.events[src].Position <= to) {
+			n++
+		}
+	}
+	return n
 }
 
 func (t *tableTarget) apply(ctx context.Context, r *relay, w *table.Write, to int64) error {
@@ -164,21 +186,23 @@ func (t *tableTarget) swap(ctx context.Context, r *relay) error {
 }
 
 // resend implements resender.
-func (t *tableTarget) resend(ctx context.Context, r *relay, g *gathered, e *poison.Entry) error {
+func (t *tableTarget) resend(ctx context.Context, r *relay, g *gathered, e *poison.Entry) (bool, error) {
 	_, w, items, park, err := t.fold(ctx, r, g)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(park) > 0 {
 		again(&park[0].Entry, e)
-		return t.commit(ctx, r, -1, entries(park[:1]), nil)
+		r.tell(entries(park[:1]))
+		return false, t.commit(ctx, r, -1, entries(park[:1]), nil)
 	}
 	w.Unpark = []int64{e.ID}
 	if err := t.apply(ctx, r, w, -1); err != nil {
-		return err
+		return false, err
 	}
 	r.delivered.Add(int64(items))
-	return nil
+	r.metrics.Delivered(items)
+	return true, nil
 }
 
 // openInline prepares the projections that run in the append's own transaction.
@@ -240,5 +264,3 @@ func (p *pipe) openInline(ctx context.Context) error {
 }
 
 var _ = []target{(*tableTarget)(nil), (*forwardTarget)(nil)}
-
-var _ = []resender{(*tableTarget)(nil), (*forwardTarget)(nil)}

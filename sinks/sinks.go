@@ -48,6 +48,18 @@ type Target interface {
 	Target() string
 }
 
+// Partial is a sink whose Write may take an event although one before it in the batch failed. Such a sink never gets two
+// events of one stream in a call, so that none overtakes another.
+type Partial interface {
+	FailsInPart() bool
+}
+
+// MayFailInPart reports whether a sink says so of itself.
+func MayFailInPart(s Sink) bool {
+	p, ok := s.(Partial)
+	return ok && p.FailsInPart()
+}
+
 type opener = func(ctx context.Context, cfg any, env Env) (Sink, error)
 
 // Register notes a sink under the name that the YAML uses. C is the struct that is its YAML. It panics where the name

@@ -1,0 +1,232 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/leatdev/leat/pipeline/codec"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
+)
+
+// holding is what waits behind parked events of a relay: later events of their streams, or all later events.
+type holding struct {
+	mu      sync.Mutex
+	streams map[event.Stream]int64 // position of the first parked event
+	at      int64                  // `hold: pipeline`: position of the first parked event, 0: none
+}
+
+// blocked reports whether the whole relay waits.
+func (h *holding) blocked() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at > 0
+}
+
+// any reports whether anything waits.
+func (h *holding) any() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at > 0 || len(h.streams) > 0
+}
+
+// holds gives what waits behind a parked event: stream, pipeline or none. Without a log there is nothing that could
+// wait: the events are the source's.
+func (r *relay) holds() string {
+	if !r.pipe.plan.log {
+		return "none"
+	}
+	return r.pipe.cfg.Poison.Hold
+}
+
+// hold notes that e is parked and reports whether the whole relay waits behind it now.
+func (r *relay) hold(e *event.Recorded) bool { return r.holdAt(e.Stream, e.Position) }
+
+func (r *relay) holdAt(s event.Stream, position int64) bool {
+	h := &r.holding
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch r.holds() {
+	case "stream":
+		if h.streams == nil {
+			h.streams = map[event.Stream]int64{}
+		}
+		if at, ok := h.streams[s]; !ok || position < at {
+			h.streams[s] = position
+		}
+	case "pipeline":
+		if h.at == 0 || position < h.at {
+			h.at = position
+		}
+		return true
+	}
+	return false
+}
+
+// waits reports whether an event lies behind a parked one that holds it.
+func (r *relay) waits(e *event.Recorded) bool {
+	h := &r.holding
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at, ok := h.streams[e.Stream]
+	return (ok && e.Position > at) || (h.at > 0 && e.Position > h.at)
+}
+
+// held is a holding as it stood.
+type held struct {
+	streams map[event.Stream]int64
+	at      int64
+}
+
+func (h *holding) save() held {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return held{maps.Clone(h.streams), h.at}
+}
+
+func (h *holding) restore(s held) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.streams, h.at = maps.Clone(s.streams), s.at
+}
+
+// poke tells a relay to look at its parked events.
+func (r *relay) poke() {
+	r.asked.Add(1)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// again takes up the entries that were sent again and, behind those that are mended or gone, the held ones.
+func (r *relay) again(ctx context.Context) error {
+	asked := r.asked.Load()
+	all, err := r.parkedEntries(ctx)
+	if err != nil {
+		return err
+	}
+	stuck := held{streams: map[event.Stream]int64{}}
+	for i := range all {
+		e := &all[i]
+		_, behind := stuck.streams[e.Stream]
+		behind = behind || (r.holds() == "pipeline" && stuck.at > 0)
+		if e.State == poison.Retrying || e.State == poison.Held {
+			if !behind || r.holds() == "none" {
+				done, err := r.resend(ctx, e)
+				if err != nil {
+					return err
+				}
+				if done {
+					continue
+				}
+			}
+		}
+		if !behind {
+			stuck.streams[e.Stream] = e.Position
+		}
+		if stuck.at == 0 {
+			stuck.at = e.Position
+		}
+	}
+	switch r.holds() {
+	case "stream":
+		stuck.at = 0
+	case "pipeline":
+		stuck.streams = nil
+	default:
+		stuck = held{}
+	}
+	r.holding.restore(stuck)
+	r.answered.Store(asked)
+	r.tellMoved()
+	return nil
+}
+
+// parkedEntries lists what the relay has parked, in the order of the log.
+func (r *relay) parkedEntries(ctx context.Context) ([]poison.Entry, error) {
+	var all []poison.Entry
+	err := r.pipe.persist(ctx, func() error {
+		all = nil
+		for e, err := range r.pipe.store.ListParked(ctx, poison.Filter{Relay: r.plan.id}) {
+			if err != nil {
+				return fmt.Errorf("pipeline: list parked events: %w", err)
+			}
+			all = append(all, e)
+		}
+		return nil
+	})
+	sortByPosition(all)
+	return all, err
+}
+
+// resend delivers one parked event; false where it failed again and stays.
+func (r *relay) resend(ctx context.Context, e *poison.Entry) (bool, error) {
+	ev, err := r.parkedEvent(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	before := r.holding.save()
+	defer r.holding.restore(before)
+	r.holding.restore(held{}) // it is its own turn now
+	g := r.gather([]event.Recorded{*ev}, -1)
+	for i := range g.park {
+		again(&g.park[i].Entry, e)
+	}
+	var done bool
+	if len(g.park) > 0 {
+		park := entries(g.park)
+		if err = r.target.commit(ctx, r, -1, park, nil); err == nil {
+			r.tell(park)
+		}
+	} else {
+		done, err = r.target.resend(ctx, r, g, e)
+	}
+	if errors.Is(err, eventstore.ErrGone) { // dropped meanwhile
+		return true, nil
+	}
+	return done, err
+}
+
+// again makes the entry of an event that failed once more.
+func again(e *poison.Entry, was *poison.Entry) {
+	e.First, e.Attempts, e.Edited = was.First, was.Attempts+e.Attempts, was.Edited
+	e.Key, e.Position, e.Stream = was.Key, was.Position, was.Stream
+	if was.Edited {
+		e.Payload, e.Envelope = was.Payload, was.Envelope
+	}
+}
+
+// parkedEvent gives the event of an entry: from the log, with the body that a person gave it.
+func (r *relay) parkedEvent(ctx context.Context, e *poison.Entry) (*event.Recorded, error) {
+	var ev *event.Recorded
+	err := r.pipe.persist(ctx, func() error {
+		for got, err := range r.pipe.store.ReadAll(ctx, eventstore.ReadOptions{From: e.Position, To: e.Position}) {
+			if err != nil {
+				return fmt.Errorf("pipeline: read position %d: %w", e.Position, err)
+			}
+			ev = got
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if ev == nil {
+		return nil, fmt.Errorf("pipeline: %w: position %d of a parked event is not in the log", eventstore.ErrCorrupt, e.Position)
+	}
+	if e.Edited {
+		edited := event.Event{Raw: e.Payload}
+		if err := codec.Decode(&edited, e.Envelope, 0); err != nil {
+			return ev, nil // the check at the edit refuses such a body; the log's own is the safe one
+		}
+		edited.ID = ev.ID // sent again with the same id
+		edited.Metadata = ev.Metadata
+		ev.Event = edited
+	}
+	return ev, nil
+}
