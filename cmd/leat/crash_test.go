@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/sqlite"
@@ -160,12 +162,8 @@ func (l *load) finish() {
 	if !c.ready(l.t, l.addr) {
 		l.t.Fatalf("leat ended by itself:\n%s", c.stderr.String())
 	}
-	info, err := os.Stat(filepath.Join(l.dir, "in.ndjson"))
-	if err != nil {
-		l.t.Fatal(err)
-	}
 	deadline := time.Now().Add(60 * time.Second)
-	for !l.settled(info.Size()) {
+	for !l.settled() {
 		if time.Now().After(deadline) {
 			l.t.Fatalf("not worked off:\n%s", c.stderr.String())
 		}
@@ -188,35 +186,43 @@ func (l *load) open() *sqlite.Store {
 	return s
 }
 
-// settled reports whether the file is read to its end and every relay is at the head.
-func (l *load) settled(size int64) bool {
+// settled reports whether the file's last line is in the log and every relay is at its head.
+func (l *load) settled() bool {
+	last := l.lines
+	for last%400 <= 100 {
+		last--
+	}
 	s := l.open()
 	defer s.Close()
-	ctx := context.Background()
-	cursors, err := s.Cursors(ctx, "files")
-	if err != nil || len(cursors) == 0 {
+	found := false
+	stream := event.Stream{Type: "order", ID: "o" + strconv.Itoa(last%37)}
+	for e, err := range s.ReadStream(context.Background(), stream, eventstore.ReadOptions{Backwards: true, Max: 1}) {
+		found = err == nil && e.ID == "f"+strconv.Itoa(last)
+	}
+	if !found {
 		return false
 	}
-	for _, at := range cursors {
-		if n, _ := strconv.ParseInt(at, 10, 64); n < size {
-			return false
-		}
-	}
-	head, err := s.Head(ctx)
+	head, err := s.Head(context.Background())
 	if err != nil {
 		return false
 	}
-	relays, err := s.ListRelays(ctx, "")
+	res, err := http.Get("http://" + l.addr + "/api/v1/status")
 	if err != nil {
 		return false
 	}
-	for _, r := range relays {
-		if r.Kind == "forward" && r.Position < head.Position {
-			return false
+	defer res.Body.Close()
+	var status pipeline.Status
+	if err := json.NewDecoder(res.Body).Decode(&status); err != nil {
+		return false
+	}
+	for _, p := range status.Pipelines {
+		for _, r := range p.Relays {
+			if r.Position < head.Position {
+				return false
+			}
 		}
 	}
-	tables, err := s.Tables().Tables(ctx)
-	return err == nil && len(tables) == 1 && tables[0].Position >= head.Position
+	return len(status.Pipelines) == 2
 }
 
 // check is the oracle: nothing acknowledged is lost, nothing is there twice, the table is the fold of the log, and what
