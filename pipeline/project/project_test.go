@@ -18,17 +18,21 @@ type rig struct {
 	t     testing.TB
 	p     *Projection
 	d     table.Def
-	store *memory.Store
-	pos   int64
+	store table.Store
 }
 
 func newRig(t testing.TB, def *table.Def, specs ...Spec) *rig {
+	t.Helper()
+	return newRigOn(t, memory.New(memory.Options{}), def, specs...)
+}
+
+func newRigOn(t testing.TB, store table.Store, def *table.Def, specs ...Spec) *rig {
 	t.Helper()
 	p, err := Compile(specs, def)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, p: p, d: p.Def(), store: memory.New(memory.Options{})}
+	r := &rig{t: t, p: p, d: p.Def(), store: store}
 	if _, err := r.store.Ensure(t.Context(), &r.d, p.Definition(), "r", "l"); err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		{"ApplyAtomic", testApplyAtomic},
 		{"CheckpointMoves", testCheckpoint},
 		{"CheckpointRaces", testCheckpointRaces},
+		{"ReadsAreWhole", testReadsAreWhole},
 		{"Take", testTake},
 		{"BuildBeside", testBuildBeside},
 		{"RenameRelay", testRenameRelay},
