@@ -19,6 +19,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/sourcetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -460,5 +461,44 @@ func TestConfigValidate(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.c, got, tt.want)
 		}
+	}
+}
+
+// origin is a file for the suite.
+type origin struct {
+	path   string
+	follow bool
+}
+
+func (o origin) Publish(t testing.TB, bodies []string) {
+	t.Helper()
+	f, err := os.OpenFile(o.path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(strings.Join(bodies, "\n") + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (o origin) Open(t testing.TB, env sources.Env) sources.Source {
+	t.Helper()
+	s, err := Open(t.Context(), Config{Path: []string{o.path}, Follow: o.follow}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	for name, follow := range map[string]bool{"to its end": false, "followed": true} {
+		t.Run(name, func(t *testing.T) {
+			sourcetest.Run(t, sourcetest.Features{Places: true, Endless: follow}, func(t *testing.T) sourcetest.Origin {
+				return origin{filepath.Join(t.TempDir(), "in.ndjson"), follow}
+			})
+		})
 	}
 }
