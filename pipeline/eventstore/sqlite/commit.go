@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -34,20 +33,17 @@ func (db database) At(ctx context.Context, s *plan.Stream, revision int64) (plan
 	if revision > h.base {
 		return db.known(ctx, h.tail[revision-h.base-1].position)
 	}
-	row, err := db.w.c.one(ctx, "SELECT position FROM leat_revisions WHERE stream = ? AND revision = ?", h.key, revision)
+	first, positions, err := h.stored(ctx, db.w.c, revision)
 	if err != nil {
 		return plan.Known{}, err
 	}
-	if row == nil {
-		return plan.Known{}, fmt.Errorf("%w: the index has no revision %d of %s", eventstore.ErrCorrupt, revision, s.Name)
-	}
-	position, _ := row[0].(int64)
-	return db.known(ctx, position)
+	return db.known(ctx, positions[revision-first])
 }
 
 // Find implements plan.Database.
 func (db database) Find(ctx context.Context, s *plan.Stream, id string) (plan.Known, bool, error) {
-	h, sum := s.Base.Ref.(*head), hash(id)
+	h := s.Base.Ref.(*head)
+	sum := hash(h.name, id)
 	if revision := h.find(sum); revision > 0 {
 		k, err := db.known(ctx, h.tail[revision-h.base-1].position)
 		if err != nil || k.ID == id {
@@ -65,18 +61,14 @@ func (db database) Find(ctx context.Context, s *plan.Stream, id string) (plan.Kn
 	if h.base == 0 {
 		return plan.Known{}, false, nil
 	}
-	var positions []int64
-	err := db.w.c.each(ctx, "SELECT position FROM leat_ids WHERE stream = ? AND hash = ?", func(row []driver.Value) (bool, error) {
-		p, _ := row[0].(int64)
-		positions = append(positions, p)
-		return true, nil
-	}, h.key, int64(sum))
+	positions, err := db.w.s.index.ids.find(ctx, db.w.c, sum, h.first)
 	if err != nil {
 		return plan.Known{}, false, err
 	}
 	for _, p := range positions {
-		if k, err := db.known(ctx, p); err != nil || k.ID == id {
-			return k, err == nil, err
+		r, err := db.read(ctx, p)
+		if err != nil || r.ID == id && r.Stream == h.name {
+			return knownOf(r), err == nil, err
 		}
 	}
 	return plan.Known{}, false, nil
@@ -84,18 +76,24 @@ func (db database) Find(ctx context.Context, s *plan.Stream, id string) (plan.Kn
 
 // known reads an event that is there already.
 func (db database) known(ctx context.Context, position int64) (plan.Known, error) {
-	row, err := db.w.c.one(ctx, "SELECT "+columns+" FROM leat_events WHERE position = ?", position)
+	r, err := db.read(ctx, position)
+	return knownOf(r), err
+}
+
+func knownOf(r event.Recorded) plan.Known {
+	return plan.Known{Revision: r.Revision, Position: r.Position, ID: r.ID, Type: r.Type, Data: r.Data}
+}
+
+func (db database) read(ctx context.Context, position int64) (r event.Recorded, err error) {
+	row, err := db.w.c.one(ctx, selectEvent, position)
 	if err != nil {
-		return plan.Known{}, err
+		return r, err
 	}
 	if row == nil {
-		return plan.Known{}, fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, position)
+		return r, fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, position)
 	}
-	var r event.Recorded
-	if err := db.w.enc.scan(row, &r); err != nil {
-		return plan.Known{}, err
-	}
-	return plan.Known{Revision: r.Revision, Position: r.Position, ID: r.ID, Type: r.Type, Data: r.Data}, nil
+	err = db.w.enc.scan(row, &r)
+	return r, err
 }
 
 // Mark implements plan.Database.

@@ -25,10 +25,12 @@ func TestVerifyFinds(t *testing.T) {
 		{"events changed places", "UPDATE leat_events SET position = CASE position WHEN 7 THEN -8 ELSE -7 END WHERE position IN (7, 8); UPDATE leat_events SET position = -position WHERE position < 0", "checksum"},
 		{"head of a stream", "UPDATE leat_streams SET revision = revision + 1 WHERE id = '3'", "head"},
 		{"stream gone", "DELETE FROM leat_streams WHERE id = '3'", "no head"},
-		{"stream of nothing", "INSERT INTO leat_streams VALUES (99, 'a', 'x', 1, 1, 1, 1)", "no events"},
-		{"revision gone", "DELETE FROM leat_revisions WHERE position = 7", "revisions"},
-		{"revision elsewhere", "UPDATE leat_revisions SET position = 8 WHERE position = 7", "revisions"},
-		{"id gone", "DELETE FROM leat_ids WHERE position = 7", "event ids"},
+		{"stream of nothing", "INSERT INTO leat_streams VALUES (99, 'a', 'x', 1, 1, 1, 1, 1)", "no events"},
+		{"revisions gone", "DELETE FROM leat_revisions WHERE stream = 3", "revisions"},
+		{"revision elsewhere", "UPDATE leat_revisions SET positions = CAST(x'09' || substr(positions, 2) AS BLOB) WHERE stream = 3", "revisions"},
+		{"ids gone", "DELETE FROM leat_ids WHERE bucket = (SELECT max(bucket) FROM leat_ids)", "entries"},
+		{"ids twisted", "UPDATE leat_ids SET entries = CAST(substr(entries, 1, 11) || x'33' || substr(entries, 13) AS BLOB) WHERE bucket = (SELECT max(bucket) FROM leat_ids)", "event ids"},
+		{"filter empty", "UPDATE leat_ids SET entries = CAST(substr(entries, 1, 16) || zeroblob(64) AS BLOB) WHERE bucket = -1", "hides"},
 		{"SQLite's own index", "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = 'CREATE TABLE leat_cursors (pipeline TEXT NOT NULL, key TEXT NOT NULL, value INTEGER NOT NULL CHECK (value > 5), PRIMARY KEY (pipeline, key)) WITHOUT ROWID' WHERE name = 'leat_cursors'", "the file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,7 +54,7 @@ func TestReadsRefuseDamage(t *testing.T) {
 	execute(t, filepath.Join(dir, sqlite.File),
 		"UPDATE leat_events SET body = CAST(replace(body, '1', '2') AS BLOB) WHERE position = 7",
 		"DELETE FROM leat_events WHERE position = 15",
-		"UPDATE leat_revisions SET position = 12 WHERE position = 11")
+		"UPDATE leat_revisions SET positions = CAST(x'03' || substr(positions, 2) AS BLOB) WHERE stream = (SELECT key FROM leat_streams WHERE id = '3')")
 	s := openStore(t, sqlite.Config{Dir: dir})
 	n := int64(0)
 	var last error

@@ -220,10 +220,6 @@ func (s *Store) ReadStream(ctx context.Context, name event.Stream, o eventstore.
 				yield(nil, err)
 				return
 			}
-			if len(events) == 0 {
-				yield(nil, fmt.Errorf("%w: revision %d of %s is missing", eventstore.ErrCorrupt, from, name))
-				return
-			}
 			if o.Backwards {
 				high = events[len(events)-1].Revision - 1
 			} else {
@@ -263,46 +259,39 @@ func (s *Store) revisions(ctx context.Context, h *head, from, to int64, backward
 		}
 		events = append(events, r)
 		bytes += len(r.Raw) + len(r.Data)
-		return bytes < pageBytes, nil
+		return true, nil
 	}
 	err = s.read(ctx, func(c *conn) error {
-		indexed := func() error { // what the tables have of it
-			if from > h.base {
-				return nil
-			}
-			order := ""
+		var first int64
+		var run []int64 // the positions of the revisions from first on, as the tables have them
+		for n := int64(0); n <= to-from && bytes < pageBytes; n++ {
+			revision := from + n
 			if backwards {
-				order = " DESC"
+				revision = to - n
 			}
-			return c.each(ctx, "SELECT "+prefixed+" FROM leat_revisions r CROSS JOIN leat_events e ON e.position = r.position WHERE r.stream = ? AND r.revision BETWEEN ? AND ? ORDER BY r.revision"+order,
-				add, h.key, from, min(to, h.base))
-		}
-		if !backwards {
-			if err := indexed(); err != nil {
+			var position int64
+			if revision > h.base {
+				position = h.tail[revision-h.base-1].position
+			} else {
+				if i := revision - first; run == nil || i < 0 || i >= int64(len(run)) {
+					if first, run, err = h.stored(ctx, c, revision); err != nil {
+						return err
+					}
+				}
+				position = run[revision-first]
+			}
+			before := len(events)
+			if err := c.each(ctx, selectEvent, add, position); err != nil {
 				return err
 			}
-		}
-		for i := range to - max(from, h.base+1) + 1 { // what is in memory
-			revision := max(from, h.base+1) + i
-			if backwards {
-				revision = to - i
+			if len(events) == before {
+				return fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, position)
 			}
-			if bytes >= pageBytes {
-				return nil
-			}
-			if err := c.each(ctx, "SELECT "+columns+" FROM leat_events WHERE position = ?", add, h.tail[revision-h.base-1].position); err != nil {
-				return err
-			}
-		}
-		if backwards && bytes < pageBytes {
-			return indexed()
 		}
 		return nil
 	})
 	return events, err
 }
-
-var prefixed = "e." + strings.ReplaceAll(columns, ", ", ", e.")
 
 func selected(r *event.Recorded, f eventstore.Filter) bool {
 	return (len(f.StreamTypes) == 0 || slices.Contains(f.StreamTypes, r.Stream.Type)) &&

@@ -18,6 +18,8 @@ const columns = "position, stream_type, stream_id, revision, type, origin, commi
 
 const insertEvent = "INSERT INTO leat_events (" + columns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
+const selectEvent = "SELECT " + columns + " FROM leat_events WHERE position = ?"
+
 // The column shape holds the envelope in its low byte, and above it what is in body.
 const (
 	shapeEnvelope = 0xff

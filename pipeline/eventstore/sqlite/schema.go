@@ -36,15 +36,15 @@ var migrations = []string{
 		log_id TEXT NOT NULL, head INTEGER NOT NULL, committed INTEGER NOT NULL, indexed INTEGER NOT NULL);
 	CREATE TABLE leat_streams (
 		key INTEGER PRIMARY KEY,
-		type TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL, position INTEGER NOT NULL,
+		type TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL, first INTEGER NOT NULL, position INTEGER NOT NULL,
 		created INTEGER NOT NULL, updated INTEGER NOT NULL,
 		UNIQUE (type, id));
 	CREATE TABLE leat_revisions (
-		stream INTEGER NOT NULL, revision INTEGER NOT NULL, position INTEGER NOT NULL,
-		PRIMARY KEY (stream, revision)) WITHOUT ROWID;
+		stream INTEGER NOT NULL, first INTEGER NOT NULL, positions BLOB NOT NULL,
+		PRIMARY KEY (stream, first)) WITHOUT ROWID;
 	CREATE TABLE leat_ids (
-		stream INTEGER NOT NULL, hash INTEGER NOT NULL, position INTEGER NOT NULL,
-		PRIMARY KEY (stream, hash, position)) WITHOUT ROWID;
+		segment INTEGER NOT NULL, bucket INTEGER NOT NULL, entries BLOB NOT NULL,
+		PRIMARY KEY (segment, bucket)) WITHOUT ROWID;
 	CREATE TABLE leat_inbox (
 		pipeline TEXT NOT NULL, key TEXT NOT NULL, hash INTEGER NOT NULL, at INTEGER NOT NULL,
 		PRIMARY KEY (pipeline, key)) WITHOUT ROWID;

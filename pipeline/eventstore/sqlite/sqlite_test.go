@@ -26,18 +26,18 @@ func openStore(t testing.TB, c sqlite.Config) *sqlite.Store {
 	return s
 }
 
-func TestStore(t *testing.T) { run(t) }
+func TestStore(t *testing.T) { run(t, "full") }
 
 // TestStoreShortTail runs the suite with an index that is written to its tables all the time, so that everything is
 // found in each of the places where it may be.
 func TestStoreShortTail(t *testing.T) {
 	sqlite.ShortTail(t.Cleanup)
-	run(t)
+	run(t, "relaxed")
 }
 
-func run(t *testing.T) {
+func run(t *testing.T, durability string) {
 	storetest.Run(t, storetest.Features{Durable: true}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
-		c := sqlite.Config{Dir: t.TempDir(), Now: now}
+		c := sqlite.Config{Dir: t.TempDir(), Now: now, Durability: durability}
 		s := openStore(t, c)
 		return s, func() eventstore.Store {
 			if err := s.Close(); err != nil {

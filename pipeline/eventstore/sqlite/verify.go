@@ -14,7 +14,7 @@ import (
 // tally is what Verify knows of a stream: how far it goes, and sums over what the index must say of it.
 type tally struct {
 	revision, indexed int64 // at the end of the log, and of its indexed part
-	revisions, ids    uint64
+	revisions         uint64
 }
 
 func mix(a, b uint64) uint64 {
@@ -43,11 +43,15 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 			return err
 		}
 		streams := map[event.Stream]*tally{}
-		if v.Events, err = verifyLog(ctx, c, e, streams, fault); err != nil {
+		var ids uint64
+		if v.Events, err = verifyLog(ctx, c, e, streams, &ids, fault); err != nil {
 			return err
 		}
 		v.Streams = int64(len(streams))
-		return verifyIndex(ctx, c, e, streams, fault)
+		if err := verifyRevisions(ctx, c, e, streams, fault); err != nil {
+			return err
+		}
+		return verifyIDs(ctx, c, e, ids, fault)
 	})
 	if errors.Is(err, eventstore.ErrCorrupt) { // so damaged that SQLite cannot read on
 		fault(eventstore.Fault{What: err.Error()})
@@ -65,7 +69,7 @@ func verifyFile(ctx context.Context, c *conn, fault func(eventstore.Fault)) erro
 	}))
 }
 
-func verifyLog(ctx context.Context, c *conn, e end, streams map[event.Stream]*tally, fault func(eventstore.Fault)) (n int64, err error) {
+func verifyLog(ctx context.Context, c *conn, e end, streams map[event.Stream]*tally, ids *uint64, fault func(eventstore.Fault)) (n int64, err error) {
 	var enc encoder
 	var last time.Time
 	next := int64(1)
@@ -99,7 +103,7 @@ func verifyLog(ctx context.Context, c *conn, e end, streams map[event.Stream]*ta
 		if position <= e.indexed {
 			t.indexed = r.Revision
 			t.revisions += mix(uint64(r.Revision), uint64(position))
-			t.ids += mix(hash(r.ID), uint64(position))
+			*ids += mix(hash(r.Stream, r.ID), uint64(position))
 		}
 		return true, nil
 	}))
@@ -109,12 +113,9 @@ func verifyLog(ctx context.Context, c *conn, e end, streams map[event.Stream]*ta
 	return n, err
 }
 
-func verifyIndex(ctx context.Context, c *conn, e end, streams map[event.Stream]*tally, fault func(eventstore.Fault)) error {
-	type row struct {
-		name event.Stream
-		*tally
-	}
-	heads := map[int64]row{}
+// verifyRevisions checks the heads of streams, and that their revisions add up to the same sums as in the log.
+func verifyRevisions(ctx context.Context, c *conn, e end, streams map[event.Stream]*tally, fault func(eventstore.Fault)) error {
+	heads := map[int64]*tally{}
 	err := c.each(ctx, "SELECT key, type, id, revision FROM leat_streams", func(r []driver.Value) (bool, error) {
 		key, _ := r[0].(int64)
 		var name event.Stream
@@ -129,43 +130,76 @@ func verifyIndex(ctx context.Context, c *conn, e end, streams map[event.Stream]*
 		case revision < t.indexed || revision > t.revision:
 			fault(eventstore.Fault{Stream: name, What: fmt.Sprintf("the head is at revision %d, the log at %d", revision, t.revision)})
 		}
-		heads[key] = row{name, t}
+		heads[key] = t
 		return true, nil
 	})
 	if err != nil {
 		return classify(err)
 	}
-	// Both parts of the index must add up to the same sums as the log.
-	for _, part := range []struct {
-		query, what string
-		of          func(*tally) *uint64
-	}{
-		{"SELECT stream, revision, position FROM leat_revisions", "revisions", func(t *tally) *uint64 { return &t.revisions }},
-		{"SELECT stream, hash, position FROM leat_ids", "event ids", func(t *tally) *uint64 { return &t.ids }},
-	} {
-		unknown := 0
-		err := c.each(ctx, part.query, func(r []driver.Value) (bool, error) {
-			key, _ := r[0].(int64)
-			what, _ := r[1].(int64)
-			position, _ := r[2].(int64)
-			if h, ok := heads[key]; !ok {
-				unknown++
-			} else if position <= e.indexed {
-				*part.of(h.tally) -= mix(uint64(what), uint64(position))
-			}
+	unknown := 0
+	err = c.each(ctx, "SELECT stream, first, positions FROM leat_revisions", func(r []driver.Value) (bool, error) {
+		key, _ := r[0].(int64)
+		first, _ := r[1].(int64)
+		t := heads[key]
+		if t == nil {
+			unknown++
 			return true, nil
+		}
+		return true, unpackRun(r[2], func(i, position int64) {
+			if position <= e.indexed {
+				t.revisions -= mix(uint64(first+i), uint64(position))
+			}
 		})
+	})
+	if err != nil {
+		return classify(err)
+	}
+	if unknown > 0 {
+		fault(eventstore.Fault{What: fmt.Sprintf("the index has %d runs of revisions of streams that have no head", unknown)})
+	}
+	for name, t := range streams {
+		if t.revisions != 0 {
+			fault(eventstore.Fault{Stream: name, What: "the index of its revisions does not fit the log"})
+		}
+	}
+	return nil
+}
+
+// verifyIDs checks that the ids add up to the sum of those in the log, and that each segment's filter lets them pass.
+func verifyIDs(ctx context.Context, c *conn, e end, sum uint64, fault func(eventstore.Fault)) error {
+	var x ids
+	if err := x.load(ctx, c); err != nil {
+		return err
+	}
+	for _, s := range x.segments {
+		row, err := c.one(ctx, "SELECT substr(entries, 17) FROM leat_ids WHERE segment = ? AND bucket = -1", s.base)
 		if err != nil {
 			return classify(err)
 		}
-		if unknown > 0 {
-			fault(eventstore.Fault{What: fmt.Sprintf("the index has %d %s of streams that have no head", unknown, part.what)})
+		filter, _ := row[0].([]byte)
+		entries, err := s.entries(c)
+		if err != nil {
+			return classify(err)
 		}
-		for name, t := range streams {
-			if *part.of(t) != 0 {
-				fault(eventstore.Fault{Stream: name, What: "the index of its " + part.what + " does not fit the log"})
+		if n := len(filter); n < 64 || n&(n-1) != 0 || int64(len(entries)) != s.n {
+			fault(eventstore.Fault{Position: s.base, What: fmt.Sprintf("the segment of event ids has %d entries, its head says %d, and a filter of %d bytes", len(entries), s.n, n)})
+			continue
+		}
+		hidden := 0
+		for _, entry := range entries {
+			if entry.position <= e.indexed {
+				sum -= mix(entry.hash, uint64(entry.position))
+			}
+			if !probe(entry.hash, filter, func(p *byte, bit byte) bool { return *p&bit != 0 }) {
+				hidden++
 			}
 		}
+		if hidden > 0 {
+			fault(eventstore.Fault{Position: s.base, What: fmt.Sprintf("the filter of a segment of event ids hides %d of them", hidden)})
+		}
+	}
+	if sum != 0 {
+		fault(eventstore.Fault{What: "the index of event ids does not fit the log"})
 	}
 	return nil
 }

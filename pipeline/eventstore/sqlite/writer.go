@@ -398,7 +398,7 @@ func (w *writer) fill(d *plan.Draft, batch []*request, ends []int, jobs []error)
 	if err := w.write(d); err != nil {
 		return false, 0, err
 	}
-	slices, err = w.s.index.write(w.c, sliceEvents+len(d.Writes))
+	slices, err = w.s.index.write(w.c, sliceStreams)
 	return true, slices, err
 }
 
