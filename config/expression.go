@@ -93,7 +93,7 @@ func (c scope) text(n *yaml.Node, f *field) (Text, bool) {
 			if end := closingBracket(s[at:]); end >= 0 {
 				to = at + end + 1
 			}
-			c.fail(n, CodeYAMLTrap, "YAML reads {{ as maps of its own", "write "+around(s, at, to))
+			c.fail(n, CodeYAMLTrap, "YAML reads {{ as maps of its own", toWrite(s, at, to))
 			return Text{}, false
 		}
 	}
@@ -212,9 +212,9 @@ func (c scope) exprTrap(n *yaml.Node, t *text, e *filter.Error) (message, hint s
 	case end.line != n.Line:
 		return "", "", false
 	case strings.HasPrefix(rest, "#"):
-		return "YAML takes ` #` for the start of a comment, and the expression ends before it", "write " + around(line, start, len(trimRight(line))), true
+		return "YAML takes ` #` for the start of a comment, and the expression ends before it", toWrite(line, start, len(trimRight(line))), true
 	case strings.HasPrefix(rest, ",") && strings.ContainsAny(line[:start], "{["):
-		return "inside { } and [ ] a comma ends the expression", "write " + around(line, start, flowEnd(line, start)), true
+		return "inside { } and [ ] a comma ends the expression", toWrite(line, start, flowEnd(line, start)), true
 	}
 	return "", "", false
 }

@@ -124,8 +124,8 @@ func (c scope) interpolate(n *yaml.Node, m mode) (text, bool) {
 		t.replaced = true
 		t.secret = t.secret || r.file
 		written, problem := lex.write(value)
-		if m == asTemplate && !lex.code && strings.HasSuffix(value, "{") && strings.HasPrefix(v[from:], "{") {
-			problem = "the value ends with { where another { follows"
+		if m == asTemplate && !lex.code && (strings.HasSuffix(value, "{") && strings.HasPrefix(v[from:], "{") || strings.HasSuffix(value, `\`) && strings.HasPrefix(v[from:], "{{")) {
+			problem = fmt.Sprintf("the value ends with %s where {{ follows", value[len(value)-1:])
 		}
 		if problem != "" {
 			fail(i, end+1, problem, "")
@@ -181,6 +181,9 @@ func (c scope) lookUp(ref string) (string, lookup) {
 		return "", lookup{unknown: true}
 	}
 	value, set := l.env(name)
+	if !set {
+		value = ""
+	}
 	switch {
 	case op == ":-" && value == "":
 		value = arg
@@ -220,6 +223,7 @@ func (l *loader) secretFile(name string) (string, error) {
 type lexer struct {
 	mode    mode
 	code    bool // inside {{ }} of a template
+	depth   int  // braces of the expression's own that are open there
 	quote   byte // the quote that is open, 0 outside a literal
 	comment string
 	escaped bool
@@ -247,8 +251,10 @@ func (x *lexer) read(s string) {
 					x.last = 0
 				}
 			case c == '{' && before == '{':
-				x.code, x.last = true, 0
+				x.code, x.depth, x.last = true, 0, 0
 			}
+		case x.code && x.quote == 0 && x.depth == 0 && c == '}' && before == '}':
+			x.code, x.comment, x.last = false, "", 0
 		case x.comment == "//":
 			if c == '\n' {
 				x.comment = ""
@@ -268,8 +274,11 @@ func (x *lexer) read(s string) {
 			x.quote = c
 		case x.mode != asJSON && before == '/' && (c == '/' || c == '*'):
 			x.comment, x.last = "/"+string(c), 0
-		case x.mode == asTemplate && c == '}' && before == '}':
-			x.code, x.last = false, 0
+		case c == '{':
+			x.depth++
+		case c == '}' && x.depth > 0:
+			x.depth--
+			x.last = 0
 		}
 	}
 }
@@ -284,6 +293,14 @@ func (x *lexer) write(value string) (string, string) {
 	case x.mode == asTemplate && !x.code:
 		if before == '{' && strings.HasPrefix(value, "{") {
 			return "", "the value starts with { where another { stands before it"
+		}
+		if value != "" {
+			x.last = value[len(value)-1]
+			if strings.HasSuffix(value, "{{") {
+				x.last = 0
+			}
+		} else {
+			x.last = before
 		}
 		return strings.ReplaceAll(value, "{{", `\{{`), ""
 	case x.comment != "":

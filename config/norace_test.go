@@ -2,4 +2,4 @@
 
 package config
 
-const slower = 1
+const retries = 4

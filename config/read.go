@@ -12,8 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxFileSize bounds a config file: what is larger was not written as a config.
-const maxFileSize = 1 << 20
+// maxFileSize bounds a config file, maxLineSize a line of it: what is larger was not written as a config.
+const (
+	maxFileSize = 1 << 20
+	maxLineSize = 64 << 10
+)
 
 // expand turns directories of the command line into the *.yaml and *.yml files in them, sorted.
 func (l *loader) expand(names []string) []string {
@@ -135,6 +138,11 @@ func (l *loader) decodeText(name string, b []byte) (string, bool) {
 	line, start := 1, 0
 	for i := 0; i < len(text); {
 		c := text[i]
+		if i-start > maxLineSize {
+			l.add(Diagnostic{File: name, Line: line, Col: 1, Code: CodeTooLarge, Severity: Error,
+				Message: fmt.Sprintf("the line has more than %d bytes (64 KiB)", maxLineSize)})
+			return "", false
+		}
 		if c >= 0x20 && c < 0x7f || c == '\t' {
 			i++
 			continue

@@ -27,7 +27,8 @@ func TestHostileFiles(t *testing.T) {
 	}{
 		{"alias bomb", bomb, CodeTooLarge},
 		{"alias bomb under x-", "x-bomb:\n  " + strings.ReplaceAll(bomb, "\n", "\n  ") + "\npipelines: *a9\n", CodeTooLarge},
-		{"brackets", strings.Repeat("[", 100_000), ""},
+		{"brackets", strings.Repeat("[", 100_000), CodeTooLarge},
+		{"brackets below the line bound", strings.Repeat("[", 39_000), ""},
 		{"braces", strings.Repeat("{a: ", 200_000), ""},
 		{"closed brackets", strings.Repeat("[", 5_000) + strings.Repeat("]", 5_000), CodeTooLarge},
 		{"dashes", strings.Repeat("- ", 500_000), ""},
@@ -39,14 +40,18 @@ func TestHostileFiles(t *testing.T) {
 		{"stairs", stairs, CodeTooLarge},
 		{"2 MiB", "a: " + strings.Repeat("x", 2<<20), CodeTooLarge},
 		{"bangs", "a: " + strings.Repeat("!", 1_000_000), ""},
+		{"bangs below the line bound", "a: " + strings.Repeat("!", 60_000), ""},
+		{"a key below the line bound", strings.Repeat("a", 60_000) + ": b", ""},
 		{"a long key", strings.Repeat("a", 1_000_000) + ": b", ""},
 		{"quotes", strings.Repeat("\"", 1_000_000), ""},
 		{"odd quotes, one a line", strings.Repeat("a: \"\n", 9_999), ""},
 		{"traps, one a line", strings.Repeat("- filter: 'a' == b\n", 9_000), ""},
+		{"a million letters in lines", "a: |\n" + strings.Repeat("  "+strings.Repeat("x", 60_000)+"\n", 17), ""},
+		{"a tag on each line", strings.Repeat("- !t a\n", 30_000), ""},
 		{"comments", strings.Repeat("# x\n", 260_000), ""},
-		{"an expression of parentheses", "pipelines: { p: { source: { file: { path: x } }, steps: [ { filter: '" + strings.Repeat("(", 900_000) + "' } ] } }", CodeExpressionCost},
-		{"a template of braces", "pipelines: { p: { source: { file: { path: x } }, steps: [ { append: { stream: '" + strings.Repeat("{{", 400_000) + "' } } ] } }", ""},
-		{"a pattern of brackets", "pipelines: { p: { source: { file: { path: x } }, steps: [ { match: '" + strings.Repeat("{\"a\":", 15_000) + "' } ] } }", CodePattern},
+		{"an expression of parentheses", "pipelines: { p: { source: { file: { path: x } }, steps: [ { filter: '" + strings.Repeat("(", 60_000) + "' } ] } }", CodeExpressionCost},
+		{"a template of braces", "pipelines: { p: { source: { file: { path: x } }, steps: [ { append: { stream: '" + strings.Repeat("{{", 19_000) + "' } } ] } }", ""},
+		{"a pattern of brackets", "pipelines: { p: { source: { file: { path: x } }, steps: [ { match: '" + strings.Repeat("{\"a\":", 9_000) + "' } ] } }", CodePattern},
 		{"placeholders", "pipelines: { p: { source: { file: { path: '" + strings.Repeat("${X}", 9_000) + "' } } } }", CodeInterpolation},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -57,7 +62,7 @@ func TestHostileFiles(t *testing.T) {
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
 			// A busy machine may have taken its share of the time: the best of a few runs counts.
-			for range 4 {
+			for range retries {
 				start := time.Now()
 				LoadBytes("hostile.yaml", []byte(tt.text), Options{Env: testEnv})
 				took = min(took, time.Since(start))
@@ -65,7 +70,7 @@ func TestHostileFiles(t *testing.T) {
 			if !ds.HasErrors() {
 				t.Fatal("it was taken")
 			}
-			if limit := 50 * time.Millisecond * slower; took > limit {
+			if limit := 50 * time.Millisecond; took > limit && retries > 0 {
 				t.Errorf("it took %v", took)
 			}
 			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 64 {

@@ -162,6 +162,12 @@ func (r *scalarReader) blanksEndLine() bool {
 	return true
 }
 
+// spacesEndLine is blanksEndLine for blocks, where a tab is content.
+func (r *scalarReader) spacesEndLine() bool {
+	i := r.at + r.spaces()
+	return i >= len(r.text) || lineBreak(r.text[i:]) > 0
+}
+
 // fold reads the breaks between two lines of a scalar: a single one is a space, n of them are n-1 line feeds.
 func (r *scalarReader) fold() bool {
 	here, breaks := spot{r.line, r.col}, 0
@@ -217,7 +223,7 @@ func (r *scalarReader) block() bool {
 		if r.at >= len(r.text) {
 			return r.tail()
 		}
-		if r.blanksEndLine() && (indent < 0 || r.spaces() <= indent) {
+		if r.spacesEndLine() && (indent < 0 || r.spaces() <= indent) {
 			// A blank line: a line feed of its own where the value has one here.
 			if strings.HasPrefix(r.rest(), "\n") && !r.took(1, spot{r.line, r.col}) {
 				return false
@@ -247,7 +253,7 @@ func (r *scalarReader) block() bool {
 		r.step()
 		// In a folded scalar blank lines stand for all line feeds but the first, which the break before them gave.
 		if f := r.rest(); !strings.HasPrefix(f, "\n") {
-			for r.at < len(r.text) && r.blanksEndLine() && r.spaces() <= indent {
+			for r.at < len(r.text) && r.spacesEndLine() && r.spaces() <= indent {
 				r.blanks()
 				r.step()
 			}

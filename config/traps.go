@@ -191,6 +191,9 @@ func flowTrap(s string, at int) (trap, bool) {
 				}
 				if s[i] == '[' || s[i] == '{' || s[i] == '?' && i+1 < len(s) && s[i+1] == ' ' {
 					to := flowEnd(s, i)
+					if s[i] == '{' && i > from && s[i-1] == '$' {
+						return trap{from, to, i - 1, 2, "inside { } and [ ] YAML takes the { of ${…} for a sign of its own"}, true
+					}
 					return trap{from, to, i, 1, fmt.Sprintf("inside { } and [ ] YAML takes %c for a sign of its own", s[i])}, true
 				}
 				if s[i] == '"' || s[i] == '\'' {
@@ -259,21 +262,25 @@ func (l *loader) syntaxTrap(f *source, line int, err error) bool {
 			continue
 		}
 		l.add(Diagnostic{File: f.name, f: f, Line: n, Col: utf8.RuneCountInString(s[:t.mark]) + 1, EndCol: utf8.RuneCountInString(s[:t.mark+t.markLen]) + 1,
-			Code: CodeYAMLTrap, Severity: Error, Message: t.why, Hint: "write " + around(s, t.from, t.to)})
+			Code: CodeYAMLTrap, Severity: Error, Message: t.why, Hint: toWrite(s, t.from, t.to)})
 		f.repair(n, s, t, fixed, text)
 		return true
 	}
 	return false
 }
 
-// around shows the quoted expression behind its key.
-func around(s string, from, to int) string {
-	before := s[:from]
+// toWrite is the hint that shows the quoted expression behind its key; not where it may be a secret.
+func toWrite(s string, from, to int) string {
+	before, value := s[:from], s[from:to]
+	for _, m := range suspects(s, 0) {
+		if start := utf8.RuneCountInString(before) + 1; start < m.to && m.from < start+utf8.RuneCountInString(value) {
+			return "put the value into quotes"
+		}
+	}
 	if i := strings.LastIndexAny(before, "{[,"); i >= 0 {
 		before = before[i+1:]
 	}
-	before = strings.TrimLeft(before, " \t-")
-	return before + quoted(s[from:to])
+	return "write " + strings.TrimLeft(before, " \t-") + quoted(value)
 }
 
 func (f *source) repair(n int, s string, t trap, fixed, text string) {

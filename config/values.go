@@ -56,7 +56,7 @@ func (c scope) tagged(n *yaml.Node) bool {
 		to = from + 1
 	}
 	c.l.add(Diagnostic{File: c.f.name, f: c.f, Line: n.Line, Col: n.Column, EndCol: n.Column + 1, Path: c.path.String(), Code: CodeYAMLTrap, Severity: Error,
-		Message: "YAML reads a leading ! as a tag", Hint: "write " + around(s, from, to), Related: c.uses})
+		Message: "YAML reads a leading ! as a tag", Hint: toWrite(s, from, to), Related: c.uses})
 	return true
 }
 
@@ -318,7 +318,7 @@ func (s Size) String() string {
 	for _, u := range []struct {
 		name string
 		n    int64
-	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}} {
+	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}} {
 		if s != 0 && int64(s)%u.n == 0 {
 			return strconv.FormatInt(int64(s)/u.n, 10) + u.name
 		}
