@@ -149,7 +149,8 @@ func wrap(d *table.Def, err error) error {
 	return err
 }
 
-// Load implements table.Reader.
+// Load implements table.Reader. Each 250 keys are one statement and so one snapshot; a relay that loads more while
+// another owner writes has lost its checkpoint and cannot commit what it made of them.
 func (s *Store) Load(ctx context.Context, d *table.Def, keys []table.Row) ([]table.Row, error) {
 	return reader{s.readers}.Load(ctx, d, keys)
 }
