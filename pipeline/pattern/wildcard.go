@@ -1,9 +1,9 @@
 package pattern
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
+	"unsafe"
 )
 
 // glob is the text of a wildcard operator, taken apart at its stars. It begins and ends with a literal, which may be empty.
@@ -59,31 +59,15 @@ func (g *glob) match(s []byte) bool {
 		return false
 	}
 	s = s[:len(s)-len(last)]
+	text := unsafe.String(unsafe.SliceData(s), len(s))
 	for _, part := range g.parts[1 : len(g.parts)-1] {
-		at := indexOf(s, part)
+		at := strings.Index(text, part)
 		if at < 0 {
 			return false
 		}
-		s = s[at+len(part):]
+		text = text[at+len(part):]
 	}
 	return true
-}
-
-func indexOf(s []byte, part string) int {
-	if len(part) == 0 {
-		return 0
-	}
-	for from := 0; ; {
-		at := bytes.IndexByte(s[from:], part[0])
-		if at < 0 || len(s)-from-at < len(part) {
-			return -1
-		}
-		from += at
-		if string(s[from:from+len(part)]) == part {
-			return from
-		}
-		from++
-	}
 }
 
 // The service refuses a rule when some value could stand in too many places of its wildcards at once. maxComplexity is the
