@@ -48,7 +48,7 @@ func (o *ops) empty() bool {
 func (o *ops) makes() bool { return len(o.set)+len(o.add)+len(o.app) > 0 }
 
 // Compile checks and compiles the steps into one table, in their order in the file. Def is the table's block, without
-// Key; nil or without columns: they are inferred. The error carries all mistakes (see Errors).
+// Key; nil or without columns: they are inferred. The error is Mistakes.
 func Compile(specs []Spec, def *table.Def) (*Projection, error) {
 	c := &compiler{specs: specs, scope: filter.NewScope(filter.Event | filter.Log | filter.Row | filter.Item)}
 	c.define(def)
@@ -64,7 +64,7 @@ func Compile(specs []Spec, def *table.Def) (*Projection, error) {
 		}
 	}
 	if len(c.errs) > 0 {
-		return nil, errors.Join(c.errs...)
+		return nil, c.errs
 	}
 	p.definition = define(specs, p.def.Key)
 	return p, nil
@@ -126,7 +126,7 @@ type compiler struct {
 	def   table.Def
 	known bool // the columns come from the tables block
 	at    int
-	errs  []error
+	errs  Mistakes
 }
 
 func (c *compiler) fail(path []string, err error, hint string) {

@@ -146,7 +146,8 @@ func TestMistakes(t *testing.T) {
 				}
 			}
 			_, err := Compile(tt.specs, tt.def)
-			got := Errors(err)
+			var got Mistakes
+			errors.As(err, &got)
 			if len(got) != len(tt.want) {
 				t.Fatalf("%d mistakes, want %d: %v", len(got), len(tt.want), err)
 			}

@@ -15,6 +15,7 @@
 package project
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -135,17 +136,17 @@ func (e *Error) Error() string {
 // Unwrap implements errors.Unwrap.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errors gives the mistakes that an error of Compile carries.
-func Errors(err error) []*Error {
-	switch err := err.(type) {
-	case *Error:
-		return []*Error{err}
-	case interface{ Unwrap() []error }:
-		var all []*Error
-		for _, e := range err.Unwrap() {
-			all = append(all, Errors(e)...)
-		}
-		return all
+// Mistakes is the error of Compile: all that is wrong, in the order of the steps.
+type Mistakes []*Error
+
+// Error gives them line by line.
+func (m Mistakes) Error() string { return errors.Join(m.Unwrap()...).Error() }
+
+// Unwrap implements errors.Unwrap.
+func (m Mistakes) Unwrap() []error {
+	all := make([]error, len(m))
+	for i, e := range m {
+		all[i] = e
 	}
-	return nil
+	return all
 }

@@ -1,7 +1,6 @@
 package memory_test
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"testing"
@@ -57,7 +56,7 @@ func TestConformance(t *testing.T) {
 
 // What a refused unit wrote is dropped; what the same transaction's other units wrote is there.
 func TestTx(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	var lock sync.Mutex
 	s := memory.New(memory.Options{Lock: &lock})
 	d := &table.Def{Name: "t", Key: []string{"k"}, Version: 1, Columns: []table.Column{{Name: "k", Type: table.Text}, {Name: "v", Type: table.Text}}}

@@ -1,7 +1,6 @@
 package sqlite_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -207,7 +206,7 @@ func TestTwoProcesses(t *testing.T) {
 		for _, f := range []*sqlite.File{a, b} {
 			go func() {
 				c := &table.Checkpoint{Relay: "r", LogID: "l", From: i, To: i + 1}
-				results <- f.Apply(context.Background(), &table.Write{Def: d, Put: []table.Row{{fmt.Sprint(i)}}, Checkpoint: c})
+				results <- f.Apply(t.Context(), &table.Write{Def: d, Put: []table.Row{{fmt.Sprint(i)}}, Checkpoint: c})
 			}()
 		}
 		x, y := <-results, <-results
