@@ -64,6 +64,7 @@ func Compile(specs []Spec, def *table.Def) (*Projection, error) {
 		}
 	}
 	if len(c.errs) > 0 {
+		slices.SortStableFunc(c.errs, func(a, b *Error) int { return a.Step - b.Step })
 		return nil, c.errs
 	}
 	p.definition = define(specs, p.def.Key)
