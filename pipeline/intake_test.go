@@ -2,8 +2,6 @@ package pipeline
 
 import (
 	"testing"
-
-	"github.com/leatdev/leat/pipeline/event"
 )
 
 const keepBig = `
@@ -18,19 +16,15 @@ pipelines:
 `
 
 func TestMainJob(t *testing.T) {
-	r := newRig(t, keepBig).start()
-	big, small := order("e-1", "o-1", 900), order("e-2", "o-2", 100)
-	r.feed().send(big, small, order("e-3", "o-1", 700))
-	s := r.finish()
-	if r.err != nil {
-		t.Fatal(r.err)
-	}
-	equal(t, "log", r.logged(), []string{"order/o-1@1 OrderCreated e-1", "order/o-1@2 OrderCreated e-3"})
-	equal(t, "forwarded", r.sink("out").bodies(), []string{big, order("e-3", "o-1", 700)})
-	if s.Received != 3 || s.Committed != 2 || s.Filtered != 1 || s.Forwarded != 2 || s.Projected != 2 || s.Undelivered != 0 {
-		t.Errorf("summary %+v", s)
-	}
-	if o := r.feed().outcome(t, small); o != event.Filtered {
-		t.Errorf("the small order is %s", o)
-	}
+	run(t, keepBig, func(r *rig) {
+		big, small, third := order("e-1", "o-1", 900), order("e-2", "o-2", 100), order("e-3", "o-1", 700)
+		sent := r.start().feed().send(big, small, third)
+		s := r.finish()
+		r.ok()
+		sent.is("committed filtered committed")
+		same(r, "log", r.logged(), []string{"order/o-1@1 OrderCreated e-1", "order/o-1@2 OrderCreated e-3"})
+		same(r, "forwarded", r.sink("out").bodies(), []string{big, third})
+		same(r, "rows", r.rows("orders"), []string{"o-1 1600"})
+		same(r, "summary", s, PipelineSummary{Name: "keep-big", Received: 3, Committed: 2, Filtered: 1, Forwarded: 2, Projected: 2, Log: true})
+	})
 }

@@ -7,37 +7,32 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/memory"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sources"
 )
 
-// The rig runs a pipeline from YAML on a memory store, with a source that the test feeds and sinks that it watches.
+// The rig runs pipelines from YAML with sources that the test feeds (feed_test.go), sinks that it watches
+// (catch_test.go) and a store that it can break (broken_test.go).
 //
 //	source: { feed: {} }                   sinks: forward: { catch: { name: x } }
-
-type feedConfig struct {
-	Ordered bool `yaml:"ordered,omitempty"`
-	Cursor  bool `yaml:"cursor,omitempty"`
-}
-
-type catchConfig struct {
-	Name string `yaml:"name"`
-}
-
-func (c catchConfig) Target() string { return c.Name }
+//
+// Each test is a synctest bubble: time stands still while anything runs, r.wait returns when nothing moves any more,
+// time.Sleep turns the clock on, and a goroutine that is left over fails the test.
 
 var errNoRig = errors.New("rig: opened outside a test")
 
@@ -47,159 +42,16 @@ func init() {
 	eventstore.Register("rig", func(context.Context, struct{}, eventstore.Env) (eventstore.Store, error) { return nil, errNoRig })
 }
 
-// feed is a source under the test's hand.
-type feed struct {
-	cfg     feedConfig
-	batches chan *event.Batch
-	mu      sync.Mutex
-	settled map[string]event.Outcome // by body
-	reasons map[string]error
-	told    chan struct{}
-	offset  int
-}
-
-func (f *feed) Traits() sources.Traits { return sources.Traits{Ordered: f.cfg.Ordered, Ends: true} }
-
-func (f *feed) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
-	out := make(chan *message.Message)
-	go func() {
-		defer close(out)
-		for {
-			select {
-			case b, ok := <-f.batches:
-				if !ok {
-					return
-				}
-				select {
-				case out <- b.Message(context.Background()):
-				case <-ctx.Done():
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out, nil
-}
-
-func (f *feed) Close() error { return nil }
-
-// send gives one batch of bodies; it does not wait for them.
-func (f *feed) send(bodies ...string) {
-	b := &event.Batch{}
-	for _, body := range bodies {
-		b.Events = append(b.Events, event.Event{Raw: []byte(body)})
-	}
-	first := f.offset
-	f.offset += len(bodies)
-	if f.cfg.Cursor {
-		b.Cursor = func(i int) event.Cursor { return event.Cursor{Key: "feed", Value: strconv.Itoa(first + i + 1)} }
-	}
-	b.OnSettle = func(i int, o event.Outcome, err error) {
-		f.mu.Lock()
-		f.settled[bodies[i]] = o
-		f.reasons[bodies[i]] = err
-		f.mu.Unlock()
-		select {
-		case f.told <- struct{}{}:
-		default:
-		}
-	}
-	f.batches <- b
-}
-
-func (f *feed) end() { close(f.batches) }
-
-// outcome waits until a body is settled.
-func (f *feed) outcome(t *testing.T, body string) event.Outcome {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	for {
-		f.mu.Lock()
-		o, ok := f.settled[body]
-		f.mu.Unlock()
-		if ok {
-			return o
-		}
-		select {
-		case <-f.told:
-		case <-deadline:
-			t.Fatalf("the event was not settled: %s", body)
-		}
-	}
-}
-
-// catch is a sink that remembers what it got; fail decides about each call.
-type catch struct {
-	mu   sync.Mutex
-	got  []event.Recorded
-	fail func(batch []event.Recorded) error
-	told chan struct{}
-}
-
-func (c *catch) Write(_ context.Context, batch []event.Recorded) error {
-	c.mu.Lock()
-	fail := c.fail
-	c.mu.Unlock()
-	var err error
-	if fail != nil {
-		err = fail(batch)
-	}
-	var partial *event.BatchError
-	c.mu.Lock()
-	for i := range batch {
-		if err == nil || (errors.As(err, &partial) && partial.Failed[i] == nil) {
-			e := batch[i]
-			e.Event = e.Clone()
-			c.got = append(c.got, e)
-		}
-	}
-	c.mu.Unlock()
-	select {
-	case c.told <- struct{}{}:
-	default:
-	}
-	return err
-}
-
-func (c *catch) Close() error { return nil }
-
-func (c *catch) bodies() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []string
-	for i := range c.got {
-		out = append(out, string(c.got[i].Raw))
-	}
-	return out
-}
-
-// waitFor waits until the sink has n events.
-func (c *catch) waitFor(t *testing.T, n int) []string {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	for {
-		if got := c.bodies(); len(got) >= n {
-			return got
-		}
-		select {
-		case <-c.told:
-		case <-deadline:
-			t.Fatalf("the sink has %d events, want %d: %v", len(c.bodies()), n, c.bodies())
-		}
-	}
-}
-
 type rig struct {
-	t       *testing.T
+	*testing.T
 	cfg     *config.Config
-	store   eventstore.Store
+	store   *brokenStore
 	metrics *telemetry.Metrics
 	feeds   map[string]*feed // by pipeline
 	sinks   map[string]*catch
-	log     io.Writer
+	log     *logBook
 	daemon  *Daemon
+	o       Options // what differs from the rig's own
 	stop    context.CancelFunc
 	kill    context.CancelFunc
 	ended   chan struct{}
@@ -207,48 +59,67 @@ type rig struct {
 	err     error
 }
 
-// shared keeps a store open when a daemon closes it, so that the next one goes on with it.
-type sharedStore struct{ eventstore.Store }
-
-func (sharedStore) Close() error { return nil }
-
-func newRig(t *testing.T, yaml string) *rig {
+// run makes a rig in a bubble of its own.
+func run(t *testing.T, yaml string, test func(r *rig)) {
 	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(newRig(t, yaml, memory.Open(memory.Options{}))) })
+}
+
+func newRig(t *testing.T, yaml string, store eventstore.Store) *rig {
+	t.Helper()
+	r := &rig{T: t, store: &brokenStore{Store: store}, feeds: map[string]*feed{}, sinks: map[string]*catch{}, log: &logBook{out: t.Output()}}
+	r.load(yaml)
+	t.Cleanup(func() {
+		r.halt()
+		store.Close()
+	})
+	return r
+}
+
+// load takes another configuration for the next start.
+func (r *rig) load(yaml string) *rig {
+	r.Helper()
 	cfg, diags := config.LoadBytes("test.yaml", []byte(yaml+"\nstores: { main: { rig: {} } }\n"), config.Options{})
 	for _, d := range diags {
 		if d.Severity == config.Error {
-			t.Fatalf("config: %v", d)
+			r.Fatalf("config: %v", d)
 		}
 	}
-	s := memory.Open(memory.Options{})
-	r := &rig{t: t, cfg: cfg, store: s, feeds: map[string]*feed{}, sinks: map[string]*catch{}, log: t.Output()}
-	t.Cleanup(func() {
-		r.halt()
-		s.Close()
-	})
+	r.cfg = cfg
 	return r
 }
 
 // start runs a daemon on the rig's store; a second start is a restart.
 func (r *rig) start() *rig {
-	r.t.Helper()
+	r.Helper()
+	if err := r.try(); err != nil {
+		r.Fatalf("the daemon did not start: %v", err)
+	}
+	return r
+}
+
+// try is start that may fail.
+func (r *rig) try() error {
+	r.Helper()
 	r.metrics = telemetry.NewMetrics("test")
 	for _, p := range r.cfg.Pipelines {
-		c := p.Source.Plugin.Config.(feedConfig)
-		r.feeds[p.Name] = &feed{cfg: c, batches: make(chan *event.Batch), settled: map[string]event.Outcome{}, reasons: map[string]error{}, told: make(chan struct{}, 1)}
+		r.feeds[p.Name] = newFeed(r.T, p.Source.Plugin.Config.(feedConfig))
 	}
-	r.daemon = New(r.cfg, Options{
-		Log: slog.New(slog.NewTextHandler(r.log, nil)), Metrics: r.metrics, Stdout: io.Discard,
-		OpenStore: func(context.Context, string, config.Plugin) (eventstore.Store, error) {
-			return sharedStore{r.store}, nil
-		},
-		OpenSource: func(_ context.Context, _ config.Plugin, env sources.Env) (sources.Source, error) {
-			return r.feeds[env.Pipeline], nil
-		},
-		OpenSink: func(_ context.Context, p config.Plugin, _ sinks.Env) (sinks.Sink, error) {
-			return r.sink(p.Config.(catchConfig).Name), nil
-		},
-	})
+	o := r.o
+	o.Log, o.Metrics, o.Stdout = slog.New(slog.NewTextHandler(r.log, nil)), r.metrics, io.Discard
+	o.OpenStore = func(context.Context, string, config.Plugin) (eventstore.Store, error) { return r.store, nil }
+	o.OpenSource = func(_ context.Context, _ config.Plugin, env sources.Env) (sources.Source, error) {
+		return r.feeds[env.Pipeline].source(), nil
+	}
+	o.OpenSink = func(_ context.Context, p config.Plugin, _ sinks.Env) (sinks.Sink, error) {
+		c := p.Config.(catchConfig)
+		s := r.sink(c.Name)
+		if c.InPart {
+			return partialCatch{s}, nil
+		}
+		return s, nil
+	}
+	r.daemon = New(r.cfg, o)
 	var soft, hard context.Context
 	soft, r.stop = context.WithCancel(context.Background())
 	hard, r.kill = context.WithCancel(context.Background())
@@ -259,41 +130,62 @@ func (r *rig) start() *rig {
 	}()
 	select {
 	case <-r.daemon.Started():
+		return nil
 	case <-r.ended:
-		r.t.Fatalf("the daemon ended at once: %v", r.err)
-	case <-time.After(10 * time.Second):
-		r.t.Fatal("the daemon did not start")
+		return r.err
 	}
-	return r
 }
 
 func (r *rig) sink(name string) *catch {
 	if r.sinks[name] == nil {
-		r.sinks[name] = &catch{told: make(chan struct{}, 1)}
+		r.sinks[name] = &catch{}
 	}
 	return r.sinks[name]
 }
 
 func (r *rig) feed() *feed { return r.feeds[r.cfg.Pipelines[0].Name] }
+func (r *rig) pipe() *pipe { return r.daemon.pipes[0] }
+
+// wait returns when nothing moves any more.
+func (r *rig) wait() *rig {
+	synctest.Wait()
+	return r
+}
 
 // finish ends the input and waits for the daemon.
 func (r *rig) finish() PipelineSummary {
-	r.t.Helper()
+	r.Helper()
 	for _, f := range r.feeds {
 		f.end()
 	}
 	return r.join()
 }
 
+// drain asks the daemon to stop and waits for it.
+func (r *rig) drain() PipelineSummary {
+	r.Helper()
+	r.stop()
+	return r.join()
+}
+
+// die ends everything at once, as far as that goes within a process.
+func (r *rig) die() PipelineSummary {
+	r.Helper()
+	r.kill()
+	return r.join()
+}
+
 func (r *rig) join() PipelineSummary {
-	r.t.Helper()
+	r.Helper()
 	select {
 	case <-r.ended:
-	case <-time.After(20 * time.Second):
-		r.t.Fatalf("the daemon does not end: %+v", r.daemon.Status())
+	case <-time.After(24 * time.Hour): // of the bubble's time
+		r.Fatalf("the daemon does not end: %+v", r.daemon.Status())
 	}
+	r.stop()
+	r.kill()
 	if err := r.metrics.Conserved(); err != nil {
-		r.t.Errorf("events are not conserved: %v", err)
+		r.Errorf("events are not conserved: %v", err)
 	}
 	if len(r.summary.Pipelines) == 0 {
 		return PipelineSummary{}
@@ -311,17 +203,114 @@ func (r *rig) halt() {
 	<-r.ended
 }
 
-// logged gives the log, an event a line: position stream@revision type id.
+// ok checks that the daemon ended without an error.
+func (r *rig) ok() {
+	r.Helper()
+	if r.err != nil {
+		r.Errorf("the daemon failed: %v", r.err)
+	}
+}
+
+// logged gives the log, an event a line: stream@revision type id.
 func (r *rig) logged() []string {
-	r.t.Helper()
+	r.Helper()
 	var out []string
 	for e, err := range r.store.ReadAll(context.Background(), eventstore.ReadOptions{}) {
 		if err != nil {
-			r.t.Fatal(err)
+			r.Fatal(err)
 		}
 		out = append(out, fmt.Sprintf("%s@%d %s %s", e.Stream, e.Revision, e.Type, e.ID))
 	}
 	return out
+}
+
+// parked gives the poison table, an entry a line: step state code key attempts.
+func (r *rig) parked() []string {
+	r.Helper()
+	var out []string
+	for _, e := range r.entries() {
+		out = append(out, fmt.Sprintf("%s %s %s %s %d", e.Step, e.State, e.Code, e.Key, e.Attempts))
+	}
+	return out
+}
+
+func (r *rig) entries() []poison.Entry {
+	r.Helper()
+	var out []poison.Entry
+	for e, err := range r.store.ListParked(context.Background(), poison.Filter{}) {
+		if err != nil {
+			r.Fatal(err)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// again sends parked events again.
+func (r *rig) again(f poison.Filter) {
+	r.Helper()
+	if _, err := r.store.SetParked(context.Background(), f, poison.Retrying); err != nil {
+		r.Fatal(err)
+	}
+	r.daemon.RetryPoison(context.Background(), "")
+	r.wait()
+}
+
+// rows gives a table, a row a line.
+func (r *rig) rows(name string) []string {
+	r.Helper()
+	_, rows, err := r.store.Tables().Query(context.Background(), table.Query{Table: name})
+	if err != nil {
+		return []string{"no table"}
+	}
+	var out []string
+	for row, err := range rows {
+		if err != nil {
+			r.Fatal(err)
+		}
+		var cols []string
+		for _, v := range row {
+			cols = append(cols, string(table.AppendText(nil, v)))
+		}
+		out = append(out, strings.Join(cols, " "))
+	}
+	return out
+}
+
+// cursors gives the places of the first pipeline's source.
+func (r *rig) cursor() string {
+	r.Helper()
+	v, err := r.store.Cursor(context.Background(), r.cfg.Pipelines[0].Name, "feed")
+	if err != nil {
+		r.Fatal(err)
+	}
+	return v
+}
+
+// relays gives the relays that the store knows, one a line: id position, and what is special about it.
+func (r *rig) relays() []string {
+	r.Helper()
+	all, err := r.store.ListRelays(context.Background(), "")
+	if err != nil {
+		r.Fatal(err)
+	}
+	var out []string
+	for _, k := range all {
+		line := fmt.Sprintf("%s %d", k.ID, k.Position)
+		if k.Removed {
+			line += " removed"
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// same compares what was got with what was wanted.
+func same[T any](r *rig, what string, got, want T) {
+	r.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		r.Errorf("%s (-want +got):\n%s", what, d)
+	}
 }
 
 // order makes a body in EventBridge's shape.
@@ -329,9 +318,43 @@ func order(id, orderID string, amount int) string {
 	return fmt.Sprintf(`{"id":%q,"source":"shop","detail-type":"OrderCreated","detail":{"order_id":%q,"amount":%d}}`, id, orderID, amount)
 }
 
-func equal(t *testing.T, what string, got, want []string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s:\n got %s\nwant %s", what, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+// orders makes n of them, ids e-1 …, spread over streams o-0 … o-(streams-1).
+func orders(n, streams int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = order(fmt.Sprintf("e-%d", i+1), fmt.Sprintf("o-%d", i%streams), i+1)
 	}
+	return out
+}
+
+// logBook keeps what the daemon logs.
+type logBook struct {
+	mu    sync.Mutex
+	out   io.Writer
+	lines []string
+}
+
+func (l *logBook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(b))
+	return l.out.Write(b)
+}
+
+// has reports whether a line holds every part.
+func (l *logBook) has(parts ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.lines, func(line string) bool {
+		return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) })
+	})
+}
+
+// ids gives the ids of events, in order.
+func ids(events []event.Recorded) []string {
+	out := make([]string, len(events))
+	for i := range events {
+		out[i] = events[i].ID
+	}
+	return out
 }

@@ -1,0 +1,71 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/table"
+)
+
+// brokenStore is a store that fails when a test says so, and that stays open when a daemon closes it.
+type brokenStore struct {
+	eventstore.Store
+	mu sync.Mutex
+	// before is asked before a call, after when it went through: an error of it is an answer that was lost. The names
+	// are commit, advance and apply.
+	before, after func(call string) error
+	commits       [][]*eventstore.Unit
+}
+
+func (s *brokenStore) Close() error { return nil }
+
+// breaks sets the faults; nil takes them away.
+func (s *brokenStore) breaks(before, after func(call string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before, s.after = before, after
+}
+
+func (s *brokenStore) call(ctx context.Context, name string, do func() error) error {
+	s.mu.Lock()
+	before, after := s.before, s.after
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(name); err != nil {
+			return err
+		}
+	}
+	if err := do(); err != nil || after == nil {
+		return err
+	}
+	return after(name)
+}
+
+func (s *brokenStore) Commit(ctx context.Context, units []*eventstore.Unit, o eventstore.CommitOptions) error {
+	return s.call(ctx, "commit", func() error {
+		s.mu.Lock()
+		s.commits = append(s.commits, units)
+		s.mu.Unlock()
+		return s.Store.Commit(ctx, units, o)
+	})
+}
+
+func (s *brokenStore) AdvanceRelay(ctx context.Context, a eventstore.Advance) error {
+	return s.call(ctx, "advance", func() error { return s.Store.AdvanceRelay(ctx, a) })
+}
+
+func (s *brokenStore) Tables() table.Store { return brokenTables{s.Store.Tables(), s} }
+
+type brokenTables struct {
+	table.Store
+	s *brokenStore
+}
+
+func (t brokenTables) Apply(ctx context.Context, w *table.Write) error {
+	return t.s.call(ctx, "apply", func() error { return t.Store.Apply(ctx, w) })
+}
+
+func (t brokenTables) RenameRelay(ctx context.Context, was, now string) error {
+	return t.Store.(table.Renamer).RenameRelay(ctx, was, now)
+}
