@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -26,6 +27,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+	}
+	if race { // the driver is some ten times slower then
+		flag.Parse()
+		_ = flag.Set("rapid.checks", "15")
 	}
 	os.Exit(m.Run())
 }
