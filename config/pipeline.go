@@ -71,6 +71,7 @@ func (c scope) expand(n *yaml.Node, open []string) []placed {
 
 // decodePipeline decodes one entry of pipelines.
 func (l *loader) decodePipeline(e entry, base Defaults) {
+	clear(l.scopes) // they gather what their expressions read
 	p := &Pipeline{Name: e.key.Value, Retry: base.Retry, Poison: base.Poison, Store: base.Store, Limits: base.Limits, Drain: base.Drain}
 	l.cfg.Pipelines = append(l.cfg.Pipelines, p)
 	c := scope{l: l, f: e.f, path: &path{up: &path{name: "pipelines"}, name: p.Name}, roots: filter.Event, limit: everything}
@@ -194,6 +195,7 @@ func (l *loader) decodeSteps(c scope, e entry, p *Pipeline, outbox *entry) {
 	shared := &pipelineScope{pipeline: p}
 	names := map[string]Related{}
 	forwards := map[string]*Step{}
+	relays := map[string]relayHead{}
 	for i, s := range list {
 		at := s.scope
 		at.roots = filter.Event
@@ -220,6 +222,9 @@ func (l *loader) decodeSteps(c scope, e entry, p *Pipeline, outbox *entry) {
 		}
 		if ok && step.Forward != nil && step.Name == "" {
 			at.checkTarget(s.n, p.Steps, len(p.Steps)-1, forwards)
+		}
+		if ok {
+			at.checkRelay(s.n, &step, relays)
 		}
 	}
 }
@@ -265,6 +270,48 @@ func (l *loader) stepName(c scope, n *yaml.Node, s *Step, names map[string]Relat
 		return
 	}
 	names[s.Name] = here
+}
+
+// relayHead is the first step of a relay.
+type relayHead struct {
+	step *Step
+	at   Related
+}
+
+// checkRelay looks for settings that a later step of a relay cannot have, as the relay takes them from its first.
+func (c scope) checkRelay(n *yaml.Node, s *Step, relays map[string]relayHead) {
+	identity := ""
+	switch {
+	case s.Project != nil:
+		identity = "project " + s.Project.Table
+	case s.Forward != nil && s.Name == "":
+		identity = s.Forward.Sink.Name
+		if t, ok := s.Forward.Sink.Config.(targeted); ok {
+			identity += " " + t.Target()
+		}
+	default:
+		return
+	}
+	first, again := relays[identity]
+	if !again {
+		relays[identity] = relayHead{s, Related{c.f.name, n.Line, c.f.column(n.Line, n.Column), "the relay's first step"}}
+		return
+	}
+	members, _ := c.quiet(n)
+	for _, m := range members {
+		if contains([]string{"from", "was", "batch", "limits", "retry"}, m.key.Value) {
+			c.in(m.key.Value).warn(m.key, CodeUnused, fmt.Sprintf("%s has no effect here: steps to one target are one relay, which takes it from the first of them", m.key.Value), "")
+			d := &c.l.diags[len(c.l.diags)-1]
+			d.Related = append(d.Related, first.at)
+		}
+	}
+	if s.Project != nil && s.Project.Inline != first.step.Project.Inline {
+		if m, ok := c.member(n, "project"); ok {
+			c.in("project").fail(m.key, CodeConflict, fmt.Sprintf("all steps into the table %s are inline, or none", s.Project.Table), "")
+			d := &c.l.diags[len(c.l.diags)-1]
+			d.Related = append(d.Related, first.at)
+		}
+	}
 }
 
 // targeted is what config structs of sinks implement to say what they write to (sinks.Target).

@@ -49,7 +49,11 @@ func decodeProject(p *pipelineScope, c scope, e entry, s *Step) bool {
 	if x.RowOps.empty() && len(x.ByType) == 0 {
 		c.fail(e.key, CodeMissingField, "project changes nothing", "give it set, add, unset, append, delete or by_type")
 	}
-	c.checkOps(e.val, x.RowOps, x.Key)
+	folded := map[string]string{}
+	for _, k := range x.Key {
+		c.in("key").columnName(c.member2(e.val, "key", k.Name, 0), k.Name, folded)
+	}
+	c.checkOps(e.val, x.RowOps, x.Key, folded)
 	if by, ok := c.member(e.val, "by_type"); ok {
 		in := c.in("by_type")
 		types, _ := c.quiet(by.val)
@@ -58,7 +62,7 @@ func decodeProject(p *pipelineScope, c scope, e entry, s *Step) bool {
 			if ops.empty() {
 				in.in(t.key.Value).fail(t.key, CodeMissingField, fmt.Sprintf("nothing is changed for %s", t.key.Value), "a type that changes nothing is left out")
 			}
-			in.in(t.key.Value).checkOps(t.val, ops, x.Key)
+			in.in(t.key.Value).checkOps(t.val, ops, x.Key, folded)
 		}
 	}
 	c.checkTable(p, e, s)
@@ -69,8 +73,8 @@ func (o RowOps) empty() bool {
 	return len(o.Set) == 0 && len(o.Add) == 0 && len(o.Unset) == 0 && len(o.Append) == 0 && o.Delete.IsZero()
 }
 
-// checkOps looks for changes that undo each other.
-func (c scope) checkOps(n *yaml.Node, o RowOps, key Exprs) {
+// checkOps looks for changes that undo each other, and for names that no column can have.
+func (c scope) checkOps(n *yaml.Node, o RowOps, key Exprs, folded map[string]string) {
 	seen := map[string]string{}
 	for _, k := range key {
 		seen[k.Name] = "key"
@@ -79,6 +83,7 @@ func (c scope) checkOps(n *yaml.Node, o RowOps, key Exprs) {
 		for i, name := range names {
 			first, twice := seen[name]
 			if !twice {
+				c.in(op).columnName(c.member2(n, op, name, i), name, folded)
 				seen[name] = op
 				continue
 			}
@@ -138,6 +143,7 @@ func (c scope) checkTable(p *pipelineScope, e entry, s *Step) {
 	c.l.usedTables[x.Table] = true
 	def := c.l.cfg.Tables[x.Table]
 	if def == nil {
+		c.in("table").tableName(node, x.Table)
 		if near := nearest(x.Table, tableNames(c.l.cfg.Tables)); near != "" {
 			c.in("table").fail(node, CodeUnknownName, fmt.Sprintf("no table is called %q", x.Table), fmt.Sprintf("did you mean %q? a table of its own is defined under tables", near))
 			return
@@ -208,7 +214,7 @@ func (c scope) checkColumns(n *yaml.Node, x *Project, def *Table) {
 		check(c, n, "append", o.Append.names(), "json", "any")
 		check(c, n, "unset", o.Unset)
 	}
-	check(c, n, "key", x.Key.names())
+	check(c, n, "key", x.Key.names(), "text", "integer", "numeric", "boolean", "timestamp", "any")
 	ops(c, n, x.RowOps)
 	if by, ok := c.member(n, "by_type"); ok {
 		types, _ := c.quiet(by.val)
@@ -216,60 +222,4 @@ func (c scope) checkColumns(n *yaml.Node, x *Project, def *Table) {
 			ops(c.in("by_type").in(t.key.Value), t.val, x.ByType[t.key.Value])
 		}
 	}
-}
-
-// columns decodes a table's columns: a map from names to types.
-func (c scope) columns(n *yaml.Node, v reflect.Value) bool {
-	entries, ok := c.entries(n)
-	if !ok {
-		return false
-	}
-	out := make([]TableColumn, 0, len(entries))
-	for _, e := range entries {
-		in := c.in(e.key.Value)
-		x := TableColumn{Name: e.key.Value}
-		good := in.scalarValue(deref(e.val), reflect.ValueOf(&x.Type).Elem(), &field{enum: ColumnTypes})
-		ok = ok && good
-		out = append(out, x)
-	}
-	v.Set(reflect.ValueOf(out))
-	return ok
-}
-
-// table decodes one entry of tables.
-func (c scope) table(e entry) *Table {
-	t := new(Table)
-	v := reflect.ValueOf(t).Elem()
-	c.l.defaults(v)
-	t.Name = e.key.Value
-	c = c.in(t.Name)
-	c.f = e.f
-	t.Pos = c.pos(e.key)
-	entries, ok := c.entries(e.val)
-	if !ok || !(object{scope: c, what: "table " + t.Name, node: e.key, v: v}).decode(entries) {
-		return t
-	}
-	var names []string
-	for _, col := range t.Columns {
-		names = append(names, col.Name)
-	}
-	if m, ok := c.member(e.val, "indexes"); ok && len(t.Columns) > 0 {
-		list := deref(m.val)
-		for i, index := range t.Indexes {
-			for j, col := range index {
-				if contains(names, col) {
-					continue
-				}
-				at := list
-				if list.Kind == yaml.SequenceNode && i < len(list.Content) {
-					at = deref(list.Content[i])
-					if at.Kind == yaml.SequenceNode && j < len(at.Content) {
-						at = deref(at.Content[j])
-					}
-				}
-				c.in("indexes").item(i).fail(at, CodeUnknownName, fmt.Sprintf("the table %s has no column %q", t.Name, col), suggestOr(col, names, "columns: "))
-			}
-		}
-	}
-	return t
 }

@@ -75,6 +75,8 @@ var structural = []Code{CodeUnknownField, CodeMissingField, CodeWrongType, CodeU
 
 // beyondSchema are structural mistakes in places where the schema is wider than the decoder, and why.
 var beyondSchema = map[string]string{
+	"column-key-type":           "the types of columns are known to the decoder alone",
+	"bad-value-table":           "an empty list is a list",
 	"column-type":               "the types of columns are known to the decoder alone",
 	"interpolation-type":        "a placeholder may stand for anything",
 	"interpolation-secret-type": "a placeholder may stand for anything",

@@ -306,6 +306,9 @@ func decodeAppend(p *pipelineScope, c scope, e entry, s *Step) bool {
 	if m, given := c.member(e.val, "expect"); given {
 		ok = c.in("expect").checkExpect(deref(m.val), s.Append.Expect.Source) && ok
 	}
+	if m, given := c.member(e.val, "on_conflict"); given && s.Append.Expect.Source == "any" {
+		c.warn(m.key, CodeUnused, "with expect: any there is no conflict, and on_conflict has no effect", "say what is expected: no_stream, stream_exists, or a revision")
+	}
 	return c.checkTime(e, s.Append.Time) && ok
 }
 
@@ -327,6 +330,9 @@ func (c scope) checkStream(n *yaml.Node, s string) bool {
 	case strings.Contains(s, "${"): // looked up later
 	case slash < 0:
 		c.fail(n, CodeBadValue, "a stream is written type/id, and there is no / outside {{ }}", `for example "order/{{ data.order_id }}"`)
+		return false
+	case strings.HasPrefix(s, "$"):
+		c.fail(n, CodeBadValue, "streams whose type starts with $ are leat's own", "")
 		return false
 	case strings.TrimSpace(s[:slash]) == "":
 		c.fail(n, CodeBadValue, "the stream's type, before the /, is empty", `for example "order/{{ data.order_id }}"`)

@@ -28,3 +28,11 @@ func HTTPURL(field, value string) error {
 	}
 	return nil
 }
+
+// Validate implements Validator.
+func (r Retry) Validate() error {
+	if r.Initial > r.Max {
+		return &FieldError{Field: "max", Err: fmt.Errorf("the longest wait, %s, is shorter than the first, %s", r.Max, r.Initial), Hint: "raise max, or lower initial"}
+	}
+	return nil
+}
