@@ -48,8 +48,9 @@ Exit codes: 0 done; 1 something was not delivered in time, or failed; 2 the file
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error { return a.run(c.Context(), args, &r) },
 	}
-	r.loading.flags(c)
 	f := c.Flags()
+	f.StringVar(&r.envFile, "env-file", "", "file of NAME=value lines that ${NAME} is looked up in first")
+	_ = c.MarkFlagFilename("env-file")
 	f.BoolVar(&r.dryRun, "dry-run", false, "read the input, but write nothing: print what would be appended, projected and forwarded")
 	f.BoolVar(&r.strict, "strict", false, "exit code 4 where events were poisoned")
 	f.StringVar(&r.data, "data", "", "directory of the store main, whatever the files say (default $LEAT_DATA, else ./data)")
@@ -58,7 +59,6 @@ Exit codes: 0 done; 1 something was not delivered in time, or failed; 2 the file
 	f.StringVar(&r.logFormat, "log-format", "", "auto, text or json, instead of telemetry.logs.format")
 	f.StringVar(&r.name, "instance", "", "name by which this process owns its relays; of several that share a store each needs its own")
 	_ = c.MarkFlagDirname("data")
-	_ = f.MarkHidden("no-env")
 	return c
 }
 
@@ -73,7 +73,8 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	if err != nil {
 		return err
 	}
-	log := telemetry.NewLogger(a.err, first(r.logLevel, cfg.Telemetry.Logs.Level), a.logFormat(first(r.logFormat, cfg.Telemetry.Logs.Format)), a.color())
+	words := &statusLine{w: a.err}
+	log := telemetry.NewLogger(words, first(r.logLevel, cfg.Telemetry.Logs.Level), a.logFormat(first(r.logFormat, cfg.Telemetry.Logs.Format)), a.color())
 	metrics := telemetry.NewMetrics(Version())
 	o := pipeline.Options{Log: log, Metrics: metrics, Now: a.now, Stdout: a.out, Instance: r.name}
 	var dry *dryRun
@@ -114,7 +115,9 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 		case <-ended:
 		}
 	}()
+	finished := a.showProgress(words, d)
 	summary, err := d.Run(soft, hard)
+	finished()
 	close(ended)
 	if dry != nil {
 		err = errors.Join(err, dry.report(context.WithoutCancel(ctx)))
@@ -187,8 +190,6 @@ func (a *app) listener(cfg *config.Config, r *running, m *telemetry.Metrics) (*a
 	}
 	l, err := admin.Listen(address)
 	switch {
-	case errors.Is(err, admin.ErrNotLoopback) && r.listen == "":
-		return nil, nil, usagef("server.listen: %w", err)
 	case errors.Is(err, syscall.EADDRINUSE) && r.listen == "" && address == defaultListen:
 		a.say("leat: %s is taken by another process: running without a listener (--listen ADDRESS names another)", address)
 		return server, nil, nil
@@ -295,7 +296,7 @@ func (a *app) ended(s pipeline.Summary, err error, files []string, r *running, s
 		if e := writeLine(a.err, map[string]any{"summary": s}); e != nil && err == nil {
 			err = e
 		}
-	} else if !a.quiet {
+	} else if !a.quiet && (err == nil || received(s) > 0) {
 		a.summary(s)
 		a.next(s, files, r)
 	}
@@ -314,6 +315,13 @@ func (a *app) ended(s pipeline.Summary, err error, files []string, r *running, s
 		return &exitError{code: exitPoisoned, err: fmt.Errorf("--strict: %s poisoned", count(poisoned, "event"))}
 	}
 	return nil
+}
+
+func received(s pipeline.Summary) (n int64) {
+	for i := range s.Pipelines {
+		n += s.Pipelines[i].Received
+	}
+	return n
 }
 
 // summary prints what each pipeline did, in columns: received 5  filtered 2 …
@@ -375,15 +383,14 @@ func (a *app) next(s pipeline.Summary, files []string, r *running) {
 	if r.data == "" {
 		p.files = files
 	}
-	var received, poisoned, undelivered, committed, projected int64
+	var poisoned, undelivered, committed, projected int64
 	for i := range s.Pipelines {
-		received += s.Pipelines[i].Received
 		poisoned += s.Pipelines[i].Poisoned + s.Pipelines[i].RelayPoisoned
 		undelivered += s.Pipelines[i].Undelivered
 		committed += s.Pipelines[i].Committed + s.Pipelines[i].Duplicate
 		projected += s.Pipelines[i].Projected
 	}
-	if received == 0 {
+	if received(s) == 0 {
 		a.say("Nothing new came in: what was read before is not read again.")
 	}
 	if undelivered > 0 {

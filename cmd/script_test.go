@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -56,7 +57,7 @@ func TestScripts(t *testing.T) {
 			return err == nil, nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "freeport": freePort, "await": await, "terminate": terminate,
+			"exits": exits, "freeport": freePort, "await": await, "terminate": terminate, "get": get,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -96,6 +97,18 @@ func terminate(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, c := range ts.BackgroundCmds() {
 		ts.Check(c.Process.Signal(syscall.SIGTERM))
 	}
+}
+
+// get writes what a path of a daemon answers to stdout: get $ADDR /metrics.
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	res, err := http.Get("http://" + args[0] + args[1])
+	ts.Check(err)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("%s: %s", args[1], res.Status)
+	}
+	_, err = io.Copy(ts.Stdout(), res.Body)
+	ts.Check(err)
 }
 
 // await asks a path of a daemon that was started in the background until it answers 200: await $ADDR /readyz.
