@@ -55,9 +55,9 @@ const (
 func (p *Pattern) MatchFields(f *Fields) (bool, error) {
 	m := matchers.Get().(*matcher)
 	m.begin(p)
-	matched, err := m.scan.envelope(f, &p.envelope)
-	if !matched && err == nil && m.possible(f) {
-		matched, err = m.scan.rest(f, p.root, p.envelope[envelopeDetail])
+	matched, err := m.scan.envelope(f, &p.envelope, p.root)
+	if !matched && err == nil && m.possible() {
+		matched, err = m.scan.detail(f, p.envelope[envelopeDetail])
 		if !matched && err == nil {
 			matched = m.end()
 		}
@@ -66,10 +66,10 @@ func (p *Pattern) MatchFields(f *Fields) (bool, error) {
 	return matched, err
 }
 
-// possible reports whether some branch can still match once the envelope was looked at.
-func (m *matcher) possible(f *Fields) bool {
-	if len(f.Other) > 0 {
-		return true
+// possible reports whether some branch can still match once all but detail was looked at.
+func (m *matcher) possible() bool {
+	if m.any() {
+		return true // some leaves lie in arrays within arrays; leave it to the end
 	}
 branches:
 	for i := range m.p.branches {
@@ -83,8 +83,8 @@ branches:
 	return false
 }
 
-// envelope tells the sink of the envelope's leaves.
-func (s *scan) envelope(f *Fields, nodes *[envelopeNames]*node) (enough bool, err error) {
+// envelope tells the sink of all leaves but those of detail.
+func (s *scan) envelope(f *Fields, nodes *[envelopeNames]*node, root *node) (enough bool, err error) {
 	for i, n := range nodes[:envelopeDetail] {
 		if n == nil || n.field < 0 {
 			continue
@@ -101,6 +101,9 @@ func (s *scan) envelope(f *Fields, nodes *[envelopeNames]*node) (enough bool, er
 			}
 		}
 	}
+	if len(f.Other) > 0 {
+		return s.root(f.Other, root)
+	}
 	return false, nil
 }
 
@@ -109,18 +112,13 @@ func (s *scan) string(field int32, text string) (enough bool) {
 	return s.to.leaf(field, s)
 }
 
-// rest walks what an event has beside its envelope.
-func (s *scan) rest(f *Fields, root, detail *node) (enough bool, err error) {
-	if len(f.Other) > 0 {
-		if enough, err = s.root(f.Other, root); enough || err != nil {
-			return enough, err
-		}
-	}
-	if detail == nil || len(f.Detail) == 0 {
+// detail walks the event's detail.
+func (s *scan) detail(f *Fields, n *node) (enough bool, err error) {
+	if n == nil || len(f.Detail) == 0 {
 		return false, nil
 	}
 	s.b, s.at = f.Detail, 0
-	return s.member(detail, 1)
+	return s.member(n, 1)
 }
 
 // AppendJSON appends the event as one JSON object.

@@ -122,9 +122,26 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// TestFieldsInOther: what of the envelope is no plain text stands in Other.
+func TestFieldsInOther(t *testing.T) {
+	f := pattern.Fields{Source: "shop", Other: []byte(`{"resources":[["arn:1"],["arn:2"]],"id":7}`), Detail: []byte(`{"a":1}`)}
+	set := pattern.NewSet[int]()
+	texts := []string{`{"resources":["arn:2"],"detail":{"a":[1]}}`, `{"id":[7],"detail":{"a":[1]}}`, `{"resources":["arn:2"]}`}
+	for i, text := range texts {
+		p := compile(t, text)
+		if ok, err := p.MatchFields(&f); !ok || err != nil {
+			t.Errorf("%s: %v, %v", text, ok, err)
+		}
+		set.AddPattern(p, i)
+	}
+	if got, err := set.AppendMatchesFields(nil, &f); len(got) != len(texts) || err != nil {
+		t.Errorf("the set: %v, %v", got, err)
+	}
+}
+
 // TestFieldsUnread: where the envelope decides, detail is not looked at.
 func TestFieldsUnread(t *testing.T) {
-	f := pattern.Fields{Source: "shop", DetailType: "Placed", Detail: []byte("no JSON")}
+	f := pattern.Fields{Source: "shop", DetailType: "Placed", Detail: []byte("no JSON"), Other: []byte(`{"replay-name":"r"}`)}
 	set := pattern.NewSet[string]()
 	for _, tt := range []struct {
 		text string

@@ -81,8 +81,8 @@ func (g *gatherer) gather(x *index, event []byte, f *Fields) ([]int32, error) {
 		_, err = g.scan.root(event, x.root)
 	} else {
 		var enough bool
-		if enough, err = g.scan.envelope(f, &x.envelope); err == nil && !enough && g.undecided(f) {
-			_, err = g.scan.rest(f, x.root, x.envelope[envelopeDetail])
+		if enough, err = g.scan.envelope(f, &x.envelope, x.root); err == nil && !enough && g.undecided() {
+			_, err = g.scan.detail(f, x.envelope[envelopeDetail])
 		}
 	}
 	if err != nil {
@@ -301,9 +301,9 @@ func (g *gatherer) holds(id int32) (free, possible bool) {
 	return false, len(g.hits(id)) > 0
 }
 
-// undecided reports whether anything that the envelope left open can still match.
-func (g *gatherer) undecided(f *Fields) bool {
-	if len(f.Other) > 0 || g.x.beyond > 0 {
+// undecided reports whether detail can still make something match.
+func (g *gatherer) undecided() bool {
+	if g.x.beyond > 0 {
 		return true
 	}
 	for _, id := range g.fired {
