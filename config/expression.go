@@ -48,6 +48,10 @@ func (c scope) expr(n *yaml.Node, f *field) (Expr, bool) {
 		c.fail(n, CodeExpression, c.name()+" wants an expression, got nothing", "")
 		return e, false
 	}
+	if n.Tag == "!!timestamp" && !t.replaced {
+		c.fail(n, CodeYAMLTrap, fmt.Sprintf("as an expression %s subtracts", n.Value), fmt.Sprintf(`the date is written '"%s"'`, n.Value))
+		return e, false
+	}
 	want := filter.Any
 	if f != nil {
 		want = f.want

@@ -120,10 +120,19 @@ func (l *loader) decodePipeline(e entry, base Defaults) {
 	}
 	l.storeUse(c, p, storeEntry)
 
-	if sourceEntry == nil {
+	mistyped := map[string]bool{}
+	for _, m := range entries {
+		mistyped[nearest(m.key.Value, []string{"source", "steps"})] = true
+	}
+	if sourceEntry == nil && mistyped["source"] {
+		// said already
+	} else if sourceEntry == nil {
 		c.fail(e.key, CodeMissingField, fmt.Sprintf("pipeline %s needs a source", p.Name), suggestOr("", pluginNames(KindSource), "sources in this build: "))
 	} else {
 		l.decodeSource(c.in("source"), *sourceEntry, p)
+	}
+	if stepsEntry == nil && mistyped["steps"] {
+		return
 	}
 	if stepsEntry == nil || isNull(deref(stepsEntry.val)) {
 		c.fail(e.key, CodeMissingField, fmt.Sprintf("pipeline %s needs steps", p.Name), "steps: "+strings.Join(stepNames(), ", "))

@@ -203,6 +203,8 @@ func (c scope) checkColumns(n *yaml.Node, x *Project, def *Table) {
 			switch {
 			case !ok:
 				c.in(op).fail(at(), CodeUnknownName, fmt.Sprintf("the table %s has no column %q", def.Name, name), suggestOr(name, names, "columns: "))
+			case op == "key" && t == "json":
+				c.in(op).fail(at(), CodeWrongType, fmt.Sprintf("the column %s is json, which cannot be in a key", name), "")
 			case len(allowed) > 0 && !contains(allowed, t):
 				c.in(op).fail(at(), CodeWrongType, fmt.Sprintf("%s needs a column of type %s, and %s is %s", op, strings.Join(allowed, " or "), name, t), "")
 			}
@@ -214,7 +216,7 @@ func (c scope) checkColumns(n *yaml.Node, x *Project, def *Table) {
 		check(c, n, "append", o.Append.names(), "json", "any")
 		check(c, n, "unset", o.Unset)
 	}
-	check(c, n, "key", x.Key.names(), "text", "integer", "numeric", "boolean", "timestamp", "any")
+	check(c, n, "key", x.Key.names())
 	ops(c, n, x.RowOps)
 	if by, ok := c.member(n, "by_type"); ok {
 		types, _ := c.quiet(by.val)

@@ -54,6 +54,12 @@ func (l *loader) syntaxError(f *source, err error) bool {
 		message, hint = "a map in braces is not closed, or lacks a comma", "close it with }"
 	case strings.Contains(message, "did not find expected key"), strings.Contains(message, "did not find expected '-' indicator"):
 		message, line = "the indentation does not fit what stands above", f.misfit(line)
+	case strings.Contains(message, "mapping values are not allowed") && valueStart(f.line(line)) < 0 && strings.Contains(f.line(line), ": "):
+		s := f.line(line)
+		at := strings.Index(s, ": ")
+		l.syntaxAt(f, line, at, at+1, "YAML takes `: ` for the end of a key", "write an expression of several lines as a block: `>-` behind its key, and the lines below")
+		l.diags[len(l.diags)-1].Code = CodeYAMLTrap
+		return false
 	case strings.Contains(message, "mapping values are not allowed"):
 		message, hint = "a colon stands where no key can be", "is the line above complete, and the indentation that of its neighbours?"
 	case strings.Contains(message, "could not find expected ':'"):

@@ -89,6 +89,10 @@ func (l *loader) topLevel(f *source, root *yaml.Node) {
 				l.top[name] = append(l.top[name], entry{f: f, val: item})
 			}
 		default:
+			if n := deref(e.val); n.Kind == yaml.SequenceNode && topKeys[known].names {
+				in.fail(n, CodeWrongType, name+" wants a map, got a list", "write the names as keys, without the -")
+				continue
+			}
 			members, ok := in.entries(e.val)
 			if !ok {
 				continue
