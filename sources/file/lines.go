@@ -157,18 +157,14 @@ func (s *splitter) split(p *pack) {
 	if s.cut {
 		return
 	}
-	limit := s.env.MaxEventSize
+	s.passMark()
 	buf := s.c.buf
 	for len(p.events) < s.env.MaxEvents {
 		n := bytes.IndexByte(buf[s.from:s.to], '\n')
 		if n < 0 {
 			return
 		}
-		line := trim(buf[s.from : s.from+n : s.from+n])
-		if len(line) > limit {
-			line = line[: limit+1 : limit+1]
-		}
-		if len(line) > 0 {
+		if line := s.line(buf[s.from : s.from+n : s.from+n]); len(line) > 0 {
 			if len(p.events) > 0 && p.bytes+len(line) > s.env.MaxBytes {
 				return
 			}
@@ -179,26 +175,33 @@ func (s *splitter) split(p *pack) {
 	}
 }
 
-// trim takes off the carriage return; a line of white space alone becomes empty.
-func trim(line []byte) []byte {
-	if n := len(line); n > 0 && line[n-1] == '\r' {
-		line = line[: n-1 : n-1]
+// line takes off the carriage return and cuts what is too long; a line of white space alone becomes empty.
+func (s *splitter) line(b []byte) []byte {
+	if n := len(b); n > 0 && b[n-1] == '\r' && !s.cut {
+		b = b[: n-1 : n-1]
 	}
-	if len(line) > 0 && line[0] <= ' ' && len(bytes.TrimSpace(line)) == 0 {
+	if limit := s.env.MaxEventSize; len(b) > limit {
+		return b[: limit+1 : limit+1]
+	}
+	if len(b) > 0 && b[0] <= ' ' && len(bytes.TrimSpace(b)) == 0 {
 		return nil
 	}
-	return line
+	return b
 }
+
+// passMark passes over the byte order mark that a file may begin with.
+func (s *splitter) passMark() {
+	if s.offset == 0 && bytes.HasPrefix(s.c.buf[s.from:s.to], mark) {
+		s.from, s.offset = s.from+len(mark), int64(len(mark))
+	}
+}
+
+var mark = []byte("\xef\xbb\xbf")
 
 // last makes an event of what stands behind the last newline.
 func (s *splitter) last(p *pack) (*pack, error) {
-	line := s.c.buf[s.from:s.to:s.to]
-	if !s.cut {
-		line = trim(line)
-	}
-	if limit := s.env.MaxEventSize; len(line) > limit {
-		line = line[: limit+1 : limit+1]
-	}
+	s.passMark()
+	line := s.line(s.c.buf[s.from:s.to:s.to])
 	at := span{s.offset, s.pos}
 	s.from, s.offset, s.cut = s.to, s.pos, false
 	if len(line) == 0 {
@@ -222,7 +225,10 @@ func (s *splitter) read(p *pack) {
 		k, s.err = s.r.Read(space[n:])
 		n += k
 	}
-	s.got(space[:n])
+	if s.id != nil {
+		s.id.grow(space[:n], s.pos)
+	}
+	s.pos += int64(n)
 	if !s.cut {
 		s.to += n
 		return
@@ -233,19 +239,6 @@ func (s *splitter) read(p *pack) {
 		s.from, s.to, s.offset, s.cut = s.to+i+1, s.to+n, end, false
 	}
 }
-
-// got notes bytes that were read: they may belong to the file's head, and begin with a byte order mark.
-func (s *splitter) got(b []byte) {
-	if s.id != nil {
-		s.id.grow(b, s.pos)
-	}
-	if s.pos == 0 && bytes.HasPrefix(b, bom) {
-		s.from, s.offset = len(bom), int64(len(bom))
-	}
-	s.pos += int64(len(b))
-}
-
-var bom = []byte("\xef\xbb\xbf")
 
 // room makes place behind s.to: in this chunk where there is some, or at its front where no batch looks at it, else in
 // another one, which is larger where a line fills this one.
