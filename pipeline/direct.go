@@ -8,6 +8,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/sinks"
 )
 
 // direct brings events of a pipeline without a log to its sinks, one sink after another: the source is acknowledged
@@ -15,6 +16,9 @@ import (
 func (p *pipe) direct(b *event.Batch, w *work) {
 	p.directTurn.Lock() // sinks take one batch after another
 	defer p.directTurn.Unlock()
+	if b.Cursor != nil {
+		p.deferSinks()
+	}
 	parked := map[int][]poison.Entry{} // by index in w.evs
 	if len(w.evs) > 0 {
 		for _, r := range p.relays {
@@ -43,6 +47,35 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 			p.flushPlaces()
 		}
 	}
+}
+
+// deferSinks leaves it to syncSinks to make safe what sinks take: they are asked once for every place of the source that
+// is saved, not for every batch. Only a source that remembers its place can give the events between again.
+func (p *pipe) deferSinks() {
+	if p.plan.log || p.deferred {
+		return
+	}
+	p.deferred = true
+	for _, r := range p.relays {
+		if s, ok := r.target.(*forwardTarget).sink.(sinks.Deferring); ok {
+			s.Defer()
+		}
+	}
+}
+
+// syncSinks makes safe what was written since the last call.
+func (p *pipe) syncSinks() error {
+	if !p.deferred {
+		return nil
+	}
+	for _, r := range p.relays {
+		if s, ok := r.target.(*forwardTarget).sink.(sinks.Deferring); ok {
+			if err := s.Sync(p.hard); err != nil {
+				return fmt.Errorf("relay %s: what it wrote last is written again by the next run: %w", r.plan.name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // pass takes events through the relay's steps and to its sink, and gives what was parked, by index.

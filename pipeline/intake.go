@@ -448,6 +448,10 @@ func (p *pipe) refusedStep(d *pending, c *eventstore.ConflictError) string {
 func (p *pipe) flushPlaces() {
 	p.flushing.Lock() // an older place must not follow a newer one
 	defer p.flushing.Unlock()
+	if err := p.syncSinks(); err != nil {
+		p.fail(err)
+		return
+	}
 	cursors := p.places.take(p.now())
 	if len(cursors) == 0 {
 		return

@@ -46,6 +46,8 @@ type pipe struct {
 	frontier  *frontier
 	laneState lanes
 	trouble   trouble
+	// deferred: sinks are synced when the source's place is saved.
+	deferred bool
 	// directTurn orders the writes of a pipeline without a log.
 	directTurn sync.Mutex
 	// background are goroutines that settle events after their batch's handler let go of them.

@@ -48,6 +48,14 @@ type Target interface {
 	Target() string
 }
 
+// Deferring is a sink that can put off what makes events safe (a file's fsync). After Defer, Write may return before that,
+// and the pipeline calls Sync before it moves the source's place past them: once for many batches. Where Sync fails, the
+// pipeline stops and the next run writes again what was written since the last Sync.
+type Deferring interface {
+	Defer()
+	Sync(ctx context.Context) error
+}
+
 // Partial is a sink whose Write may take an event although one before it in the batch failed. Such a sink never gets two
 // events of one stream in a call, so that none overtakes another.
 type Partial interface {

@@ -59,6 +59,23 @@ type Sink struct {
 	*out
 	outs *outs
 	sync bool
+	// deferred: Sync does what each Write would.
+	deferred bool
+}
+
+var _ sinks.Deferring = (*Sink)(nil)
+
+// Defer implements sinks.Deferring. It is called before the first Write.
+func (s *Sink) Defer() { s.deferred = s.sync }
+
+// Sync implements sinks.Deferring.
+func (s *Sink) Sync(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.settle(); err != nil {
+		return fmt.Errorf("file: sync %s: %w", s.path, err)
+	}
+	return nil
 }
 
 // Open opens the file, and makes it where it is missing. It writes nothing.
@@ -93,7 +110,8 @@ func (s *Sink) Write(ctx context.Context, batch []event.Recorded) error {
 	if len(s.buf) == 0 {
 		return nil
 	}
-	err := s.append(s.buf, s.sync)
+	err := s.append(s.buf, s.sync && !s.deferred)
+	s.unsafe = s.unsafe || (err == nil && s.deferred)
 	if cap(s.buf) > 4<<20 {
 		s.buf = nil
 	}

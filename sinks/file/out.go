@@ -32,6 +32,7 @@ type out struct {
 	f       *os.File
 	regular bool
 	whole   bool // no torn line is at its end
+	unsafe  bool // a Write has left the fsync to Sync
 	buf     []byte
 	// fail stands in for the disk in tests: it is asked before each call of that name.
 	fail func(call string) error
@@ -149,6 +150,19 @@ func (o *out) append(lines []byte, sync bool) error {
 	return err
 }
 
+// settle is the fsync that writes have put off.
+func (o *out) settle() error {
+	if !o.unsafe || !o.regular {
+		return nil
+	}
+	err := o.fail("sync")
+	if err == nil {
+		err = o.f.Sync()
+	}
+	o.unsafe = err != nil
+	return err
+}
+
 func (o *out) truncate(size int64) error {
 	if err := o.fail("truncate"); err != nil {
 		return err
@@ -168,6 +182,9 @@ func (o *out) reopen() error {
 			return nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := o.settle(); err != nil {
 		return err
 	}
 	o.log.Info("file: moved away, goes on under its name", "path", o.path)
