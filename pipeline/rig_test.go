@@ -358,3 +358,9 @@ func ids(events []event.Recorded) []string {
 	}
 	return out
 }
+
+// sleepFor turns the bubble's clock on.
+func sleepFor(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
