@@ -12,6 +12,7 @@ import (
 type catchConfig struct {
 	Name   string `yaml:"name"`
 	InPart bool   `yaml:"in_part,omitempty"`
+	Late   bool   `yaml:"late,omitempty"`
 }
 
 func (c catchConfig) Target() string { return c.Name }
@@ -25,12 +26,30 @@ type catch struct {
 	// busy counts calls under way, most is the most of them at a time.
 	busy, most int
 	closed     int
+	// deferred and synced tell of a lateCatch: how many events were there at each Sync; unsynced makes Sync fail.
+	deferred bool
+	synced   []int
+	unsynced error
 }
 
 // partialCatch is a catch that says that it may fail in part.
 type partialCatch struct{ *catch }
 
 func (partialCatch) FailsInPart() bool { return true }
+
+// lateCatch is a catch that leaves it to Sync to make events safe.
+type lateCatch struct{ *catch }
+
+func (c lateCatch) Defer() { c.deferred = true }
+
+func (c lateCatch) Sync(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unsynced == nil {
+		c.synced = append(c.synced, len(c.got))
+	}
+	return c.unsynced
+}
 
 func (c *catch) Write(ctx context.Context, batch []event.Recorded) error {
 	c.mu.Lock()

@@ -114,8 +114,11 @@ func (r *rig) try() error {
 	o.OpenSink = func(_ context.Context, p config.Plugin, _ sinks.Env) (sinks.Sink, error) {
 		c := p.Config.(catchConfig)
 		s := r.sink(c.Name)
-		if c.InPart {
+		switch {
+		case c.InPart:
 			return partialCatch{s}, nil
+		case c.Late:
+			return lateCatch{s}, nil
 		}
 		return s, nil
 	}
@@ -253,7 +256,7 @@ func (r *rig) again(f poison.Filter) {
 		r.Fatal(err)
 	}
 	r.daemon.RetryPoison(context.Background(), "")
-	r.wait()
+	sleepFor(time.Minute)
 }
 
 // rows gives a table, a row a line.
