@@ -35,7 +35,8 @@ func eachLine(r io.Reader, f func(n int, line []byte) error) error {
 			}
 			line = long
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return fmt.Errorf("read: %w", err)
 		}
 		if n == 1 {
@@ -47,7 +48,7 @@ func eachLine(r io.Reader, f func(n int, line []byte) error) error {
 				return e
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

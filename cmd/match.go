@@ -188,7 +188,7 @@ func (a *app) match(m matcher, env event.Envelope, files []string, explain bool)
 
 // eachLineOf reads a file, or stdin for "-".
 func (a *app) eachLineOf(name string, f func(name string, n int, line []byte) error) error {
-	var in io.Reader = a.in
+	in := a.in
 	if name == "-" {
 		name = "stdin"
 	} else {

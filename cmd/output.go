@@ -76,7 +76,7 @@ func (g *grid) page() error {
 				b.WriteString(c + pad)
 			}
 		}
-		g.w.WriteString(before + strings.TrimRight(b.String(), " ") + after + "\n")
+		_, _ = g.w.WriteString(before + strings.TrimRight(b.String(), " ") + after + "\n") // Flush tells
 	}
 	if g.head != nil {
 		before, after := "", ""

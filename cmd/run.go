@@ -94,8 +94,13 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	if listening != nil {
 		o.Mux = server
 		serving, quit := context.WithCancel(context.WithoutCancel(ctx))
-		served := make(chan error, 1)
-		go func() { served <- server.Serve(serving, listening) }()
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			if err := server.Serve(serving, listening); err != nil {
+				log.Error("the listener has ended", "error", err)
+			}
+		}()
 		// Last of all: probes and metrics answer until the drain is over.
 		defer func() { quit(); <-served }()
 	}
@@ -106,7 +111,7 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	go func() {
 		select {
 		case <-d.Started():
-			server.Attach(daemonOf(d, soft))
+			server.Attach(daemonOf(soft, d))
 			if listening != nil {
 				log.Info("ready", "address", listening.Addr().String(), "pipelines", len(cfg.Pipelines))
 			} else {
@@ -241,7 +246,7 @@ func stopOnSignals(ctx context.Context) (soft, hard context.Context, signalled f
 // errDraining is why a daemon that was told to stop is not ready.
 var errDraining = errors.New("draining")
 
-func daemonOf(d *pipeline.Daemon, soft context.Context) *admin.Daemon {
+func daemonOf(soft context.Context, d *pipeline.Daemon) *admin.Daemon {
 	return &admin.Daemon{
 		Ready: func() error {
 			if soft.Err() != nil {

@@ -13,17 +13,17 @@ import (
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
-// Problem is the body of an answer that is no success, under the key "error".
-type Problem struct {
+// AnswerError is the body of an answer that is no success, under the key "error".
+type AnswerError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
 // Error implements error.
-func (p *Problem) Error() string { return p.Message }
+func (p *AnswerError) Error() string { return p.Message }
 
 // Unwrap gives the error of the store's contract that the code stands for, so that errors.Is works across the API.
-func (p *Problem) Unwrap() error { return sentinels[p.Code] }
+func (p *AnswerError) Unwrap() error { return sentinels[p.Code] }
 
 var sentinels = map[string]error{
 	"not_found":   poison.ErrNotFound,
@@ -42,12 +42,12 @@ var statuses = map[string]int{
 	"read_only": http.StatusConflict, "gone": http.StatusConflict,
 }
 
-func problemOf(err error) (int, *Problem) {
-	p := &Problem{Code: "internal", Message: telemetry.Redact(err.Error())}
+func answerErrorOf(err error) (int, *AnswerError) {
+	p := &AnswerError{Code: "internal", Message: telemetry.Redact(err.Error())}
 	var (
 		conflict *eventstore.ConflictError
 		unknown  *table.UnknownError
-		bad      *badRequest
+		bad      *requestError
 	)
 	switch {
 	case errors.As(err, &bad):
@@ -72,16 +72,16 @@ func problemOf(err error) (int, *Problem) {
 	return http.StatusInternalServerError, p
 }
 
-type badRequest struct{ err error }
+type requestError struct{ err error }
 
-func (b *badRequest) Error() string { return b.err.Error() }
-func (b *badRequest) Unwrap() error { return b.err }
+func (b *requestError) Error() string { return b.err.Error() }
+func (b *requestError) Unwrap() error { return b.err }
 
 func fail(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]Problem{"error": {Code: code, Message: message}})
+	_ = json.NewEncoder(w).Encode(map[string]AnswerError{"error": {Code: code, Message: message}})
 }
 
 func unavailable(w http.ResponseWriter, words string) {
@@ -159,7 +159,7 @@ func (l *lines) start() {
 // done ends the answer; err is what ended it early.
 func (l *lines) done(err error) {
 	if err != nil {
-		status, p := problemOf(err)
+		status, p := answerErrorOf(err)
 		if !l.started {
 			fail(l.w, status, p.Code, p.Message)
 			return

@@ -67,7 +67,7 @@ func (s *Server) onStore(h onStore) http.Handler {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if err := h(w, r, st); err != nil {
-			status, p := problemOf(err)
+			status, p := answerErrorOf(err)
 			fail(w, status, p.Code, p.Message)
 		}
 	})
@@ -151,7 +151,7 @@ func write(w http.ResponseWriter, r *http.Request, st eventstore.Store) error {
 		return err
 	}
 	if stream.IsZero() {
-		return &badRequest{errors.New("stream is missing")}
+		return &requestError{errors.New("stream is missing")}
 	}
 	var a Append
 	if err := decode(r, &a); err != nil {
@@ -159,7 +159,7 @@ func write(w http.ResponseWriter, r *http.Request, st eventstore.Store) error {
 	}
 	u, err := UnitOf(stream, a)
 	if err != nil {
-		return &badRequest{err}
+		return &requestError{err}
 	}
 	if err := st.Commit(r.Context(), []*eventstore.Unit{u}, eventstore.CommitOptions{}); err != nil {
 		return err
@@ -266,7 +266,7 @@ func rows(w http.ResponseWriter, r *http.Request, st eventstore.Store) error {
 	for _, w := range q.Values["where"] {
 		column, value, ok := strings.Cut(w, "=")
 		if !ok {
-			return &badRequest{fmt.Errorf("where is column=value, not %q", w)}
+			return &requestError{fmt.Errorf("where is column=value, not %q", w)}
 		}
 		t.Equal[column] = value
 	}
@@ -311,7 +311,7 @@ func parked(w http.ResponseWriter, r *http.Request, st eventstore.Store) error {
 	}
 	f, err := sel.Filter()
 	if err != nil {
-		return &badRequest{err}
+		return &requestError{err}
 	}
 	out := newLines(w)
 	for e, err := range st.ListParked(r.Context(), f) {
@@ -330,11 +330,11 @@ func parked(w http.ResponseWriter, r *http.Request, st eventstore.Store) error {
 func editParked(w http.ResponseWriter, r *http.Request, st eventstore.Store) error {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		return &badRequest{fmt.Errorf("%q is no id", r.PathValue("id"))}
+		return &requestError{fmt.Errorf("%q is no id", r.PathValue("id"))}
 	}
 	payload, err := io.ReadAll(r.Body)
 	if err != nil {
-		return &badRequest{err}
+		return &requestError{err}
 	}
 	if err := st.EditParked(r.Context(), id, payload); err != nil {
 		return err
@@ -415,10 +415,10 @@ func selection(r *http.Request, empty bool) (poison.Filter, error) {
 	}
 	f, err := sel.Filter()
 	if err != nil {
-		return f, &badRequest{err}
+		return f, &requestError{err}
 	}
 	if !empty && !sel.All && len(f.IDs) == 0 && f.Pipeline == "" && f.Step == "" && f.Code == "" && f.Stream.IsZero() && f.Since.IsZero() {
-		return f, &badRequest{errors.New("nothing is selected: name ids, a pipeline, a code …, or set all")}
+		return f, &requestError{errors.New("nothing is selected: name ids, a pipeline, a code …, or set all")}
 	}
 	return f, nil
 }
@@ -431,10 +431,10 @@ func decode(r *http.Request, v any) error {
 		if errors.As(err, &large) {
 			return fmt.Errorf("%w: a request may have %d bytes", eventstore.ErrTooLarge, large.Limit)
 		}
-		return &badRequest{fmt.Errorf("the body: %w", err)}
+		return &requestError{fmt.Errorf("the body: %w", err)}
 	}
 	if d.More() {
-		return &badRequest{errors.New("the body has something behind its JSON value")}
+		return &requestError{errors.New("the body has something behind its JSON value")}
 	}
 	return nil
 }
@@ -513,7 +513,7 @@ func (q *query) done(known ...string) error {
 		}
 	}
 	if q.err != nil {
-		return &badRequest{q.err}
+		return &requestError{q.err}
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func refused(res *http.Response) error {
 	}
 	b, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	var p struct {
-		Error *Problem `json:"error"`
+		Error *AnswerError `json:"error"`
 	}
 	if json.Unmarshal(b, &p) == nil && p.Error != nil {
 		return p.Error
@@ -159,9 +159,9 @@ func (c *Client) list(ctx context.Context, path string, q url.Values, each func(
 		}
 	}
 	if t := res.Trailer.Get(errorTrailer); t != "" {
-		p := &Problem{}
+		p := &AnswerError{}
 		if json.Unmarshal([]byte(t), p) != nil {
-			p = &Problem{Code: "internal", Message: t}
+			p = &AnswerError{Code: "internal", Message: t}
 		}
 		return p
 	}

@@ -199,7 +199,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err := srv.Shutdown(last); err != nil {
 		_ = srv.Close() // a stream that somebody still reads
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin: serve: %w", err)
+	}
 	return nil
 }
 
