@@ -139,7 +139,7 @@ func (c *catch) ids() []string {
 func (c *catch) said() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return append([]string{}, c.calls...)
+	return append([]string(nil), c.calls...)
 }
 
 var errRefused = errors.New("catch: refused")

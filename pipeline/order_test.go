@@ -218,4 +218,3 @@ func TestOrderByNil(t *testing.T) {
 		r.ok()
 	})
 }
-

@@ -85,14 +85,13 @@ type relayJobKey struct{}
 // Subscribe implements message.Subscriber: it follows the log until the relay is stopped.
 func (r *relay) Subscribe(context.Context, string) (<-chan *message.Message, error) {
 	out := make(chan *message.Message)
-	pages := make(chan *eventstore.Page)
+	read := make(chan *eventstore.Page)
+	pages := read
 	var reading sync.WaitGroup
-	reading.Go(func() { r.read(pages) })
+	reading.Go(func() { r.read(read) })
 	if r.plan.frame.Batch.Wait > 0 {
-		full := make(chan *eventstore.Page)
-		from := pages
-		reading.Go(func() { r.fill(from, full) })
-		pages = full
+		pages = make(chan *eventstore.Page)
+		reading.Go(func() { r.fill(read, pages) })
 	}
 	go func() {
 		defer close(out)
