@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -95,7 +96,13 @@ func (l *loader) readFile(name string) ([]byte, error) {
 	if l.opts.ReadFile != nil {
 		return l.opts.ReadFile(name)
 	}
-	return os.ReadFile(name)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// A device or a pipe has no size, and may have no end.
+	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
 }
 
 // reason is an error of the file system without the path, which the message names already.

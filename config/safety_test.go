@@ -145,6 +145,19 @@ func TestFilesThatAreNoConfig(t *testing.T) {
 			t.Error(ds.Err())
 		}
 	})
+	t.Run("without an end", func(t *testing.T) {
+		if _, err := os.Stat("/dev/zero"); err != nil {
+			t.Skip("there is no /dev/zero here")
+		}
+		_, ds := Load([]string{"/dev/zero"}, Options{Env: testEnv})
+		if !hasCode(ds, CodeTooLarge) {
+			t.Error(ds.Err())
+		}
+		_, ds = LoadBytes("f", []byte("pipelines: { p: { source: { file: { path: '${file:/dev/zero}' } } } }"), Options{Env: testEnv})
+		if !hasCode(ds, CodeInterpolation) {
+			t.Error(ds.Err())
+		}
+	})
 	t.Run("twice", func(t *testing.T) {
 		f := filepath.Join(dir, "pipeline.yaml")
 		_, ds := Load([]string{f, dir + "/./pipeline.yaml"}, Options{Env: testEnv})
