@@ -36,7 +36,6 @@ func (s *Store) apply(d *plan.Draft) {
 	now := d.Committed()
 	for _, w := range d.Writes {
 		r := w.Recorded(now)
-		r.Event = plan.Normal(r.Event, now)
 		r.Event = r.Event.Clone()
 		st := s.streams[r.Stream]
 		if st == nil {

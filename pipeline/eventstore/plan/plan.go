@@ -70,16 +70,12 @@ type Write struct {
 	Revision, Position int64
 }
 
-// Recorded gives the event as it will be read back, as far as Within may look at it.
+// Recorded gives the event as it will be read back; its memory is still the caller's.
 func (w *Write) Recorded(committed time.Time) event.Recorded {
-	r := event.Recorded{
-		Event: *w.Event, Stream: w.Stream.Name, Revision: w.Revision, Position: w.Position,
+	return event.Recorded{
+		Event: Normal(*w.Event, committed), Stream: w.Stream.Name, Revision: w.Revision, Position: w.Position,
 		Committed: committed, Origin: w.Origin,
 	}
-	if r.Time.IsZero() {
-		r.Time = committed
-	}
-	return r
 }
 
 // MarkID names an inbox entry over all pipelines.

@@ -12,8 +12,8 @@ import (
 // where the WAL has grown long the committer pauses for the rest of one, so that the WAL starts again at its beginning
 // and its file stays bounded.
 var (
-	checkpointBytes int64 = 8 << 20  // of events, between checkpoints
-	longWAL         int64 = 16 << 10 // pages (64 MiB)
+	checkpointBytes int64 = 8 << 20 // of events, between checkpoints
+	longWAL         int64 = 8 << 10 // pages (32 MiB)
 )
 
 type checkpointer struct {

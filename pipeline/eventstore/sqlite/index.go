@@ -140,9 +140,16 @@ func (x *index) snapshot(name event.Stream) *head {
 	if h == nil {
 		return nil
 	}
-	c := *h
-	c.ids = nil
+	c := h.view()
 	return &c
+}
+
+// view copies what readers may see; the map is the writer's alone.
+func (h *head) view() head {
+	return head{
+		name: h.name, key: h.key, revision: h.revision, position: h.position, first: h.first,
+		created: h.created, updated: h.updated, base: h.base, tail: h.tail,
+	}
 }
 
 // recent gives copies of all heads with a tail.
@@ -151,7 +158,7 @@ func (x *index) recent() map[event.Stream]head {
 	defer x.mu.RUnlock()
 	out := make(map[event.Stream]head, len(x.dirty))
 	for name, h := range x.dirty {
-		out[name] = *h
+		out[name] = h.view()
 	}
 	return out
 }

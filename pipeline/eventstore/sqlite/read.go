@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,7 +156,7 @@ func (s *Store) since(ctx context.Context, t time.Time, low, high int64) (int64,
 	err := s.read(ctx, func(c *conn) error {
 		for high++; low < high; {
 			mid := low + (high-low)/2
-			row, err := c.one(ctx, "SELECT committed FROM leat_events WHERE position = ?", mid)
+			row, err := c.one(context.Background(), "SELECT committed FROM leat_events WHERE position = ?", mid)
 			if err != nil {
 				return err
 			}
@@ -259,38 +260,55 @@ func (s *Store) revisions(ctx context.Context, h *head, from, to int64, backward
 		}
 		events = append(events, r)
 		bytes += len(r.Raw) + len(r.Data)
-		return true, nil
+		return bytes < pageBytes, nil
 	}
 	err = s.read(ctx, func(c *conn) error {
-		var first int64
-		var run []int64 // the positions of the revisions from first on, as the tables have them
-		for n := int64(0); n <= to-from && bytes < pageBytes; n++ {
-			revision := from + n
-			if backwards {
-				revision = to - n
-			}
-			var position int64
-			if revision > h.base {
-				position = h.tail[revision-h.base-1].position
-			} else {
-				if i := revision - first; run == nil || i < 0 || i >= int64(len(run)) {
-					if first, run, err = h.stored(ctx, c, revision); err != nil {
-						return err
-					}
-				}
-				position = run[revision-first]
-			}
-			before := len(events)
-			if err := c.each(ctx, selectEvent, add, position); err != nil {
-				return err
-			}
-			if len(events) == before {
-				return fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, position)
-			}
+		positions, err := h.positions(c, from, to, backwards)
+		if err != nil {
+			return err
+		}
+		if err := c.each(ctx, selectEvents, add, positions); err != nil {
+			return err
+		}
+		if bytes < pageBytes && int64(len(events)) <= to-from {
+			return fmt.Errorf("%w: an event of %s is missing behind revision %d", eventstore.ErrCorrupt, h.name, from+int64(len(events))-1)
 		}
 		return nil
 	})
 	return events, err
+}
+
+// selectEvents gives events in the order of a JSON array of positions.
+var selectEvents = "SELECT e." + strings.ReplaceAll(columns, ", ", ", e.") + " FROM json_each(?) j CROSS JOIN leat_events e ON e.position = j.value"
+
+// positions gives those of revisions as a JSON array, in the order asked for.
+func (h *head) positions(c *conn, from, to int64, backwards bool) (string, error) {
+	out := []byte{'['}
+	var first int64
+	var run []int64 // the positions of the revisions from first on, as the tables have them
+	for n := int64(0); n <= to-from; n++ {
+		revision := from + n
+		if backwards {
+			revision = to - n
+		}
+		var position int64
+		if revision > h.base {
+			position = h.tail[revision-h.base-1].position
+		} else {
+			if i := revision - first; run == nil || i < 0 || i >= int64(len(run)) {
+				var err error
+				if first, run, err = h.stored(context.Background(), c, revision); err != nil {
+					return "", err
+				}
+			}
+			position = run[revision-first]
+		}
+		if n > 0 {
+			out = append(out, ',')
+		}
+		out = strconv.AppendInt(out, position, 10)
+	}
+	return string(append(out, ']')), nil
 }
 
 func selected(r *event.Recorded, f eventstore.Filter) bool {

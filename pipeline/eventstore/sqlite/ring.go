@@ -103,7 +103,6 @@ func copyOf(d *plan.Draft) *block {
 	b.first, b.last = d.Head()-int64(len(d.Writes))+1, d.Head()
 	for i, w := range d.Writes {
 		r := w.Recorded(d.Committed())
-		r.Event = plan.Normal(r.Event, d.Committed())
 		at, isView := r.DataAt()
 		size := len(r.Data)
 		r.Raw, r.Metadata = bytes(r.Raw), bytes(r.Metadata)

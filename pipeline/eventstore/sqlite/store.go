@@ -124,6 +124,12 @@ func (s *Store) openForWriting(ctx context.Context) error {
 	if err := headerFits(s.path); err != nil {
 		return err
 	}
+	// SQLite would make it readable for everybody; the WAL takes its mode from it.
+	if f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)
+	} else if err := f.Close(); err != nil {
+		return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)
+	}
 	sync := "full"
 	if s.cfg.Durability == "relaxed" {
 		sync = "normal"

@@ -140,7 +140,9 @@ func (s *Store) refresh(ctx context.Context) error {
 		return classify(err)
 	}
 	s.index.replace(x)
-	s.logID = e.logID
+	if s.logID == "" { // it never changes, and others read it
+		s.logID = e.logID
+	}
 	moved := !s.follow.known || e.head != s.follow.head
 	s.follow.head, s.follow.indexed, s.follow.known = e.head, e.indexed, true
 	if moved {

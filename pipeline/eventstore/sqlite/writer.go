@@ -120,7 +120,9 @@ func (w *writer) reload(ctx context.Context) error {
 	if err := x.recover(ctx, w.c, e.indexed, e.head); err != nil {
 		return classify(err)
 	}
-	w.s.logID = e.logID
+	if w.s.logID == "" { // it never changes, and others read it
+		w.s.logID = e.logID
+	}
 	w.s.index.replace(x)
 	w.head, w.committed = e.head, e.committed
 	w.s.publish(e.head, e.committed)
