@@ -37,3 +37,6 @@ func LimitPages(s *Store, n int) {
 		panic(err)
 	}
 }
+
+// Dir is where the store is.
+func Dir(s *Store) string { return s.cfg.Dir }

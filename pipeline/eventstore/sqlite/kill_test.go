@@ -37,7 +37,9 @@ func TestMain(m *testing.M) {
 
 // appendForEver is the child: four writers append to streams that they share, and print the id of what was answered.
 func appendForEver(dir, round string) error {
-	sqlite.ShortTail(func(func()) {})
+	if round[len(round)-1]%2 == 0 {
+		sqlite.ShortTail(func(func()) {})
+	}
 	s, err := sqlite.Open(context.Background(), sqlite.Config{Dir: dir})
 	if err != nil {
 		return err

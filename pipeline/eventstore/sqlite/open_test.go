@@ -229,3 +229,40 @@ func TestSecondProcess(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// TestReadOnlyAfterKill: what a killed process left, its WAL among it, is read without a writer.
+func TestReadOnlyAfterKill(t *testing.T) {
+	s := openStore(t, sqlite.Config{})
+	for i := range 20 {
+		put(t, s, one(fmt.Sprint(i%3), fmt.Sprint(i)))
+	}
+	dir := t.TempDir()
+	for _, name := range []string{sqlite.File, sqlite.File + "-wal"} {
+		b, err := os.ReadFile(filepath.Join(sqlite.Dir(s), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), b)
+	}
+	r := openStore(t, sqlite.Config{Dir: dir, ReadOnly: true})
+	if v, err := r.Verify(t.Context(), func(f eventstore.Fault) { t.Error(f) }); err != nil || v.Events != 20 || v.Streams != 3 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	n := 0
+	for _, err := range r.ReadStream(t.Context(), event.Stream{Type: "a", ID: "1"}, eventstore.ReadOptions{Backwards: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != 7 {
+		t.Errorf("%d events", n)
+	}
+}
+
+// TestMigrationGoesOn: a start that was killed while it made the schema is taken up by the next one.
+func TestMigrationGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, sqlite.File), nil) // made, and nothing written
+	put(t, openStore(t, sqlite.Config{Dir: dir}), one("1", "1"))
+}
