@@ -143,6 +143,7 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 	}
 	x := p.plan.intake.get()
 	r := p.steps(d.b, 0, x)
+	ev := x.ev
 	p.plan.intake.put(x)
 	d.outcome = event.Delivered
 	_, skip := event.AsSkip(r.err)
@@ -153,7 +154,7 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 		p.poison(d, r.err)
 	default:
 		for _, rel := range to {
-			if !p.passAgain(rel, d, &r.ev) {
+			if !p.passAgain(rel, d, &ev) {
 				return
 			}
 		}

@@ -60,12 +60,12 @@ func (p *pipe) prepare(b *event.Batch) *work {
 	filtered := 0
 	for i := range b.Events {
 		r := p.steps(b, i, x)
-		if !r.ev.Time.IsZero() {
-			w.lastAt = r.ev.Time
+		if at := b.Events[i].Time; !at.IsZero() {
+			w.lastAt = at
 		}
 		if !p.plan.log && r.err == nil {
 			w.through = append(w.through, i)
-			w.evs = append(w.evs, r.ev)
+			w.evs = append(w.evs, x.ev)
 			continue
 		}
 		d, ok := p.unitOf(b, i, &r, 0)

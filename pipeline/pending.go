@@ -39,8 +39,6 @@ type result struct {
 	appends []eventstore.Append
 	err     error // nil, errFiltered, or why it is poisoned
 	lane    string
-	// ev is the event as its envelope gave it.
-	ev event.Recorded
 }
 
 // payloadHash is the inbox's hash; it must be the same after a restart.
@@ -87,11 +85,12 @@ func (p *pipe) decode(b *event.Batch, i int, x *exec) error {
 			return &stepError{step: "source", err: event.PoisonAs(event.CodeExpression, err)}
 		}
 	}
-	x.ev = event.Recorded{Event: *e}
+	x.ev.Event = *e // the rest of x.ev is empty in an intake
 	return nil
 }
 
-// steps runs the intake's steps on event i. A panic of a plugin is the event's failure.
+// steps runs the intake's steps on event i and leaves it in x.ev as they made it; b.Events[i] is the event as its envelope
+// gave it. A panic of a plugin is the event's failure.
 func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -99,15 +98,13 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 		}
 	}()
 	if err := p.decode(b, i, x); err != nil {
-		return result{err: err, ev: event.Recorded{Event: b.Events[i]}}
+		return result{err: err}
 	}
-	r.ev = x.ev
 	x.appends = nil
 	if p.plan.log {
 		x.b, x.i = b, i
 		if x.ev.ID == "" {
 			x.ev.ID = derivedID(p.identity(x), "source", 0)
-			r.ev.ID = x.ev.ID
 		}
 	}
 	x.start(&x.ev)
@@ -122,9 +119,6 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 	}
 	r.err = x.run()
 	r.appends = x.appends
-	if !p.plan.log {
-		r.ev = x.ev
-	}
 	return r
 }
 
@@ -147,7 +141,7 @@ func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, 
 		return d, false
 	}
 	d.unit.Pipeline = p.cfg.Name
-	d.unit.Inbox = p.mark(b, i, &r.ev.Event)
+	d.unit.Inbox = p.mark(b, i, &b.Events[i])
 	if r.err != nil {
 		p.poison(&d, r.err)
 		return d, true
