@@ -93,7 +93,10 @@ func (ds Diagnostics) sorted(rank map[string]int) {
 	sort.SliceStable(ds, func(i, j int) bool {
 		a, b := &ds[i], &ds[j]
 		if a.File != b.File {
-			return rank[a.File] < rank[b.File]
+			if x, y := rank[a.File], rank[b.File]; x != y {
+				return x < y
+			}
+			return a.File < b.File
 		}
 		if a.Line != b.Line {
 			return a.Line < b.Line

@@ -78,6 +78,9 @@ func (s *structure) gather(t reflect.Type, at []int) {
 		if name == "-" || !sf.IsExported() {
 			continue
 		}
+		if why := undecodable(sf.Type); why != "" {
+			panic(fmt.Sprintf("config: %s.%s: %s", t, sf.Name, why))
+		}
 		f := field{name: name, index: index, typ: sf.Type, doc: sf.Tag.Get("doc"), example: sf.Tag.Get("example"),
 			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"), plugin: Kind(sf.Tag.Get("plugin"))}
 		if f.name == "" {
@@ -132,4 +135,26 @@ func isScalar(t reflect.Type) bool {
 		return true
 	}
 	return false
+}
+
+// undecodable says why a field's type is none that YAML is decoded into, "" where it is one.
+func undecodable(t reflect.Type) string {
+	switch t {
+	case typePlugin, typeTree, typeExprs, typePattern, typeConflict, typeColumns:
+		return ""
+	}
+	if isScalar(t) {
+		return ""
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return "" // its own fields are checked when it is read
+	case reflect.Pointer, reflect.Slice:
+		return undecodable(t.Elem())
+	case reflect.Map:
+		if t.Key().Kind() == reflect.String {
+			return undecodable(t.Elem())
+		}
+	}
+	return fmt.Sprintf("a field of type %s cannot be decoded", t)
 }

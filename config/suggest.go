@@ -40,6 +40,8 @@ func nearest(name string, known []string) string {
 		d := distance(name, k)
 		if flatten(k) == flat {
 			d = 0
+		} else if d >= len(name) {
+			continue // nothing of the name is left
 		}
 		if d < least || d == least && best != "" && k < best {
 			best, least = k, d
