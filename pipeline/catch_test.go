@@ -57,6 +57,11 @@ func (c *catch) Write(ctx context.Context, batch []event.Recorded) error {
 	c.busy++
 	c.most = max(c.most, c.busy)
 	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.busy--
+	}()
 	var err error
 	if fail != nil {
 		err = fail(ctx, batch)
@@ -65,7 +70,6 @@ func (c *catch) Write(ctx context.Context, batch []event.Recorded) error {
 	errors.As(err, &partial)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.busy--
 	var names []string
 	for i := range batch {
 		if err != nil && (partial == nil || partial.Failed[i] != nil) {
