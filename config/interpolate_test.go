@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
@@ -88,45 +89,63 @@ func TestValuesInjectNothing(t *testing.T) {
 		"{{ 1 }}", "}}", "{{", "{", "}", `\{{`, "${A}", "$${A}", "\u2028", "\x01", "\r\n", "a: b # c", "- x", "!x", "&x *x", `\u0022`, `"}`, "\\",
 	}
 	for _, v := range values {
-		for _, around := range []struct{ text, want string }{
-			{`"=" + ${A}`, "=" + v}, {`"=${A}"`, "=" + v}, {`'=${A}'`, "=" + v}, {`/* ${A} */ "="`, "="},
-			{"`=` + \"${A}\"", "=" + v}, {`[${A}, ""][0]`, v},
-		} {
-			src, ds := interpolated(t, around.text, asExpr, map[string]string{"A": v})
-			if len(ds) > 0 {
-				continue // refused in words is fine too
-			}
-			got, err := evaluate(src)
-			if err != nil || got != around.want {
-				t.Errorf("%q in %s: %s gives %q, %v", v, around.text, src, got, err)
-			}
+		injectsNothing(t, v)
+	}
+}
+
+// FuzzValues is TestValuesInjectNothing with values of all kinds.
+func FuzzValues(f *testing.F) {
+	for _, v := range []string{`" || true || "`, "{{ 1 }}", `\\"'`, "`}}{{"} {
+		f.Add(v)
+	}
+	f.Fuzz(func(t *testing.T, v string) {
+		if utf8.ValidString(v) && len(v) < 1000 {
+			injectsNothing(t, v)
 		}
-		for _, around := range []struct{ text, want string }{
-			{"x/${A}", "x/" + v}, {"${A}/x", v + "/x"}, {`x/{{ ${A} }}`, "x/" + v}, {`x/{{ "${A}" }}/${A}`, "x/" + v + "/" + v},
-			{"{${A}", "{" + v}, {"${A}{", v + "{"}, {`\${A}`, `\` + v}, {"${A}${A}", v + v}, {`${A}{{ "k" }}`, v + "k"},
-			{`{{ {"a": {"b": ${A}}}.a.b }}`, v}, {`{{ {"a": {"b": 1}}.a.b }}${A}`, "1" + v},
-		} {
-			src, ds := interpolated(t, around.text, asTemplate, map[string]string{"A": v})
-			if len(ds) > 0 {
-				continue
-			}
-			s := filter.NewScope(filter.Event)
-			p, err := s.Template(src)
-			if err != nil {
-				t.Errorf("%q in %s: %s: %v", v, around.text, src, err)
-				continue
-			}
-			view := s.NewView()
-			view.Reset(&event.Recorded{Event: event.Event{Data: []byte(`{"x":"INJECTED"}`)}})
-			if got, err := p.Text(view); err != nil || got != around.want {
-				t.Errorf("%q in %s: %s gives %q, %v, want %q", v, around.text, src, got, err, around.want)
-			}
+	})
+}
+
+// injectsNothing puts a value into each kind of field, and wants it back as it is: as text, and nothing else of it.
+func injectsNothing(t *testing.T, v string) {
+	t.Helper()
+	for _, around := range []struct{ text, want string }{
+		{`"=" + ${A}`, "=" + v}, {`"=${A}"`, "=" + v}, {`'=${A}'`, "=" + v}, {`/* ${A} */ "="`, "="},
+		{"`=` + \"${A}\"", "=" + v}, {`[${A}, ""][0]`, v},
+	} {
+		src, ds := interpolated(t, around.text, asExpr, map[string]string{"A": v})
+		if len(ds) > 0 {
+			continue // refused in words is fine too
 		}
-		src, ds := interpolated(t, `{"a": ["${A}", ${A}]}`, asJSON, map[string]string{"A": v})
-		var out struct{ A []string }
-		if err := json.Unmarshal([]byte(src), &out); len(ds) == 0 && (err != nil || out.A[0] != v || out.A[1] != v) {
-			t.Errorf("%q in JSON: %s, %v", v, src, err)
+		got, err := evaluate(src)
+		if err != nil || got != around.want {
+			t.Errorf("%q in %s: %s gives %q, %v", v, around.text, src, got, err)
 		}
+	}
+	for _, around := range []struct{ text, want string }{
+		{"x/${A}", "x/" + v}, {"${A}/x", v + "/x"}, {`x/{{ ${A} }}`, "x/" + v}, {`x/{{ "${A}" }}/${A}`, "x/" + v + "/" + v},
+		{"{${A}", "{" + v}, {"${A}{", v + "{"}, {`\${A}`, `\` + v}, {"${A}${A}", v + v}, {`${A}{{ "k" }}`, v + "k"},
+		{`{{ {"a": {"b": ${A}}}.a.b }}`, v}, {`{{ {"a": {"b": 1}}.a.b }}${A}`, "1" + v},
+	} {
+		src, ds := interpolated(t, around.text, asTemplate, map[string]string{"A": v})
+		if len(ds) > 0 {
+			continue
+		}
+		s := filter.NewScope(filter.Event)
+		p, err := s.Template(src)
+		if err != nil {
+			t.Errorf("%q in %s: %s: %v", v, around.text, src, err)
+			continue
+		}
+		view := s.NewView()
+		view.Reset(&event.Recorded{Event: event.Event{Data: []byte(`{"x":"INJECTED"}`)}})
+		if got, err := p.Text(view); err != nil || got != around.want {
+			t.Errorf("%q in %s: %s gives %q, %v, want %q", v, around.text, src, got, err, around.want)
+		}
+	}
+	src, ds := interpolated(t, `{"a": ["${A}", ${A}]}`, asJSON, map[string]string{"A": v})
+	var out struct{ A []string }
+	if err := json.Unmarshal([]byte(src), &out); len(ds) == 0 && (err != nil || out.A[0] != v || out.A[1] != v) {
+		t.Errorf("%q in JSON: %s, %v", v, src, err)
 	}
 }
 
