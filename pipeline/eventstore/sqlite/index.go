@@ -222,7 +222,7 @@ func (x *index) freeze(through int64, all bool) {
 			}
 			return -1
 		}
-		return strings.Compare(a.h.name.Type+"/"+a.h.name.ID, b.h.name.Type+"/"+b.h.name.ID)
+		return compare(a.h.name, b.h.name)
 	})
 	x.flushed, x.through, x.tail = 0, through, 0
 }

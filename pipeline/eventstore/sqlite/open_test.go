@@ -266,3 +266,23 @@ func TestMigrationGoesOn(t *testing.T) {
 	write(t, filepath.Join(dir, sqlite.File), nil) // made, and nothing written
 	put(t, openStore(t, sqlite.Config{Dir: dir}), one("1", "1"))
 }
+
+// TestView: people read the log with any SQLite tool.
+func TestView(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, sqlite.Config{Dir: dir, Now: func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 5e6, time.UTC) }})
+	e := benchEvent(7)
+	put(t, s, &eventstore.Unit{Appends: []eventstore.Append{{Stream: event.Stream{Type: "order", ID: "o-1"}, Events: []event.Event{e}}}})
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, sqlite.File)+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var stream, data, committed string
+	if err := db.QueryRow("SELECT stream, data, committed FROM leat_log_view").Scan(&stream, &data, &committed); err != nil {
+		t.Fatal(err)
+	}
+	if stream != "order/o-1" || data != string(e.Data) || committed != "2026-03-01T12:00:00.005Z" {
+		t.Error(stream, data, committed)
+	}
+}

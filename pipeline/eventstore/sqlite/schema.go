@@ -19,8 +19,8 @@ const application = 0x6c656174
 // The tables have a prefix because read models lie in the same file under the names that people gave them.
 var migrations = []string{
 	// leat_events is the log, and all that a commit must write for its events. A row names its stream in words, so that
-	// readers need no other table. body is the event as it came, with the payload at data_at; where the payload is no
-	// part of it, it lies behind (see shape in row.go). leat_log_view shows the payload alone.
+	// readers need no other table. body is the event as it came; shape says where in it the payload
+	// is (see row.go). leat_log_view shows the payload alone.
 	//
 	// leat_streams, leat_revisions and leat_ids are the log's index: complete up to leat_log.indexed, and perhaps
 	// beyond. What is behind that is found again from the log when the store is opened (see index.go).
@@ -28,8 +28,8 @@ var migrations = []string{
 		position INTEGER PRIMARY KEY,
 		stream_type TEXT NOT NULL, stream_id TEXT NOT NULL, revision INTEGER NOT NULL,
 		type TEXT NOT NULL, origin TEXT NOT NULL, committed INTEGER NOT NULL,
-		id TEXT NOT NULL, source TEXT NOT NULL, subject TEXT NOT NULL, time NOT NULL,
-		crc INTEGER NOT NULL, shape INTEGER NOT NULL, data_at INTEGER NOT NULL, data_len INTEGER NOT NULL,
+		id TEXT NOT NULL, source TEXT, subject TEXT, time NOT NULL,
+		crc INTEGER NOT NULL, shape INTEGER NOT NULL,
 		metadata BLOB, body BLOB);
 	CREATE TABLE leat_log (
 		one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -67,7 +67,7 @@ var migrations = []string{
 		UNIQUE (pipeline, step, key));
 	CREATE VIEW leat_log_view AS SELECT position, stream_type || '/' || stream_id AS stream, revision, type, id, source, subject,
 		origin, strftime('%Y-%m-%dT%H:%M:%fZ', committed / 1e6, 'unixepoch') AS committed,
-		CAST(substr(body, data_at + 1, data_len) AS TEXT) AS data, CAST(metadata AS TEXT) AS metadata FROM leat_events;`,
+		CAST(substr(body, (shape >> 8 & 0x7ffffff) + 1, shape >> 35 & 0x7ffffff) AS TEXT) AS data, CAST(metadata AS TEXT) AS metadata FROM leat_events;`,
 }
 
 // migrate brings the schema to this program's version.
