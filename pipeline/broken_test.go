@@ -16,6 +16,19 @@ type brokenStore struct {
 	// are commit, advance and apply.
 	before, after func(call string) error
 	commits       [][]*eventstore.Unit
+	logID         string // what the log calls itself, "": as it does
+	cut           int64  // where the log ends, 0: where it does
+}
+
+func (s *brokenStore) Head(ctx context.Context) (eventstore.Head, error) {
+	h, err := s.Store.Head(ctx)
+	if s.logID != "" {
+		h.LogID = s.logID
+	}
+	if s.cut > 0 {
+		h.Position = s.cut
+	}
+	return h, err
 }
 
 func (s *brokenStore) Close() error { return nil }
@@ -28,18 +41,23 @@ func (s *brokenStore) breaks(before, after func(call string) error) {
 }
 
 func (s *brokenStore) call(ctx context.Context, name string, do func() error) error {
-	s.mu.Lock()
-	before, after := s.before, s.after
-	s.mu.Unlock()
-	if before != nil {
-		if err := before(name); err != nil {
-			return err
-		}
-	}
-	if err := do(); err != nil || after == nil {
+	if err := s.ask(name, func() func(string) error { return s.before }); err != nil {
 		return err
 	}
-	return after(name)
+	if err := do(); err != nil {
+		return err
+	}
+	return s.ask(name, func() func(string) error { return s.after })
+}
+
+// ask runs a hook, one at a time.
+func (s *brokenStore) ask(name string, hook func() func(string) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := hook(); h != nil {
+		return h(name)
+	}
+	return nil
 }
 
 func (s *brokenStore) Commit(ctx context.Context, units []*eventstore.Unit, o eventstore.CommitOptions) error {

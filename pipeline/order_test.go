@@ -34,6 +34,9 @@ func (r *rig) append(stream string, bodies ...string) {
 	}
 	u := &eventstore.Unit{Pipeline: "test"}
 	for i, b := range bodies {
+		if b == "" {
+			b = "null"
+		}
 		u.Appends = append(u.Appends, eventstore.Append{Stream: s, Events: []event.Event{{ID: fmt.Sprint("by-hand-", i), Type: "T", Source: "test", Data: []byte(b)}}})
 	}
 	if err := r.store.Store.Commit(context.Background(), []*eventstore.Unit{u}, eventstore.CommitOptions{}); err != nil || u.Result.Err != nil {

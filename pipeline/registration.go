@@ -39,7 +39,8 @@ func (p *pipe) register(ctx context.Context) error {
 		r.head.Store(p.head.Position)
 		at := known[i].Position
 		if t, ok := r.target.(*tableTarget); ok {
-			if at, err = t.open(ctx, r, known[i].From); err != nil {
+			// The store's own checkpoint of a table's relay stays where the relay was to start.
+			if at, err = t.open(ctx, r, known[i].Position); err != nil {
 				return fmt.Errorf("relay %s: %w", r.plan.name, err)
 			}
 		} else {
