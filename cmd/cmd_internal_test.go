@@ -242,3 +242,17 @@ func TestNumbers(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestAgain(t *testing.T) {
+	for want, p := range map[string]place{
+		"":                           {store: "main"},
+		" --data d --store x":        {data: "d", store: "x"},
+		" --server h:1":              {server: "h:1"},
+		" a.yaml -f b.yml -f /etc/x": {files: []string{"a.yaml", "b.yml", "/etc/x"}},
+		" -f /etc/x":                 {files: []string{"/etc/x"}},
+	} {
+		if got := p.again(); got != want {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+}

@@ -155,7 +155,12 @@ func (p *place) again() string {
 	case p.data != "":
 		s = " --data " + p.data
 	case len(p.files) > 0:
-		s = " " + strings.Join(p.files, " -f ")
+		for i, f := range p.files {
+			if i > 0 || !isFile(f) { // a directory does not show by its name what it is
+				s += " -f"
+			}
+			s += " " + f
+		}
 	}
 	if p.store != "" && p.store != "main" {
 		s += " --store " + p.store
