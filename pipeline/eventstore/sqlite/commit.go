@@ -85,14 +85,14 @@ func knownOf(r event.Recorded) plan.Known {
 }
 
 func (db database) read(ctx context.Context, position int64) (r event.Recorded, err error) {
-	row, err := db.w.c.one(ctx, selectEvent, position)
-	if err != nil {
-		return r, err
+	found := false
+	err = db.w.c.events(ctx, &db.w.enc, "FROM leat_events e WHERE e.position = ?", func(e *event.Recorded) (bool, error) {
+		r, found = *e, true
+		return false, nil
+	}, position)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, position)
 	}
-	if row == nil {
-		return r, fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, position)
-	}
-	err = db.w.enc.scan(row, &r)
 	return r, err
 }
 

@@ -42,7 +42,7 @@ func (s *Store) page(ctx context.Context, c *conn, p span) (events []event.Recor
 			p.high = min(p.high, p.low+window-1)
 		}
 	}
-	query, args := selectLog(p)
+	from, args := fromLog(p)
 	events = make([]event.Recorded, 0, min(int64(p.maxEvents), p.high-p.low+1))
 	next, step := p.low, int64(1)
 	if through = p.high; p.backwards {
@@ -50,11 +50,7 @@ func (s *Store) page(ctx context.Context, c *conn, p span) (events []event.Recor
 	}
 	var enc encoder
 	bytes := 0
-	err = c.each(ctx, query, func(row []driver.Value) (bool, error) {
-		var r event.Recorded
-		if err := enc.scan(row, &r); err != nil {
-			return false, err
-		}
+	err = c.events(ctx, &enc, from, func(r *event.Recorded) (bool, error) {
 		if !filtered && r.Position != next {
 			return false, fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, next)
 		}
@@ -64,7 +60,7 @@ func (s *Store) page(ctx context.Context, c *conn, p span) (events []event.Recor
 			through = r.Position - step
 			return false, nil
 		}
-		events = append(events, r)
+		events = append(events, *r)
 		if len(events) == p.maxEvents {
 			through = r.Position
 			return false, nil
@@ -77,14 +73,14 @@ func (s *Store) page(ctx context.Context, c *conn, p span) (events []event.Recor
 	return events, through, classify(err)
 }
 
-func selectLog(p span) (string, []any) {
+func fromLog(p span) (string, []any) {
 	var q strings.Builder
-	q.WriteString("SELECT " + columns + " FROM leat_events WHERE position BETWEEN ? AND ?")
+	q.WriteString("FROM leat_events e WHERE e.position BETWEEN ? AND ?")
 	args := []any{p.low, p.high}
 	for _, f := range []struct {
 		column string
 		values []string
-	}{{"stream_type", p.filter.StreamTypes}, {"type", p.filter.Types}, {"origin", p.filter.Origins}} {
+	}{{"e.stream_type", p.filter.StreamTypes}, {"e.type", p.filter.Types}, {"e.origin", p.filter.Origins}} {
 		if len(f.values) == 0 {
 			continue
 		}
@@ -93,7 +89,7 @@ func selectLog(p span) (string, []any) {
 			args = append(args, v)
 		}
 	}
-	q.WriteString(" ORDER BY position")
+	q.WriteString(" ORDER BY e.position")
 	if p.backwards {
 		q.WriteString(" DESC")
 	}
@@ -246,11 +242,7 @@ func (s *Store) find(ctx context.Context, name event.Stream) (h *head, err error
 func (s *Store) revisions(ctx context.Context, h *head, from, to int64, backwards bool) (events []event.Recorded, err error) {
 	var enc encoder
 	bytes := 0
-	add := func(row []driver.Value) (bool, error) {
-		var r event.Recorded
-		if err := enc.scan(row, &r); err != nil {
-			return false, err
-		}
+	add := func(r *event.Recorded) (bool, error) {
 		want := from + int64(len(events))
 		if backwards {
 			want = to - int64(len(events))
@@ -258,7 +250,7 @@ func (s *Store) revisions(ctx context.Context, h *head, from, to int64, backward
 		if r.Revision != want || r.Stream != h.name {
 			return false, fmt.Errorf("%w: the index gives event %d for revision %d of %s", eventstore.ErrCorrupt, r.Position, want, h.name)
 		}
-		events = append(events, r)
+		events = append(events, *r)
 		bytes += len(r.Raw) + len(r.Data)
 		return bytes < pageBytes, nil
 	}
@@ -267,7 +259,7 @@ func (s *Store) revisions(ctx context.Context, h *head, from, to int64, backward
 		if err != nil {
 			return err
 		}
-		if err := c.each(ctx, selectEvents, add, positions); err != nil {
+		if err := c.events(ctx, &enc, fromPositions, add, positions); err != nil {
 			return err
 		}
 		if bytes < pageBytes && int64(len(events)) <= to-from {
@@ -278,8 +270,8 @@ func (s *Store) revisions(ctx context.Context, h *head, from, to int64, backward
 	return events, err
 }
 
-// selectEvents gives events in the order of a JSON array of positions.
-var selectEvents = "SELECT e." + strings.ReplaceAll(columns, ", ", ", e.") + " FROM json_each(?) j CROSS JOIN leat_events e ON e.position = j.value"
+// fromPositions gives events in the order of a JSON array of positions.
+const fromPositions = "FROM json_each(?) j CROSS JOIN leat_events e ON e.position = j.value"
 
 // positions gives those of revisions as a JSON array, in the order asked for.
 func (h *head) positions(c *conn, from, to int64, backwards bool) (string, error) {
