@@ -44,6 +44,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("LEAT_SERVER", "")
 			env.Setenv("NO_COLOR", "")
 			env.Setenv("REPO", repo)
+			// Built with the race detector, each command would sleep for a second before it ends.
+			env.Setenv("GORACE", "atexit_sleep_ms=10")
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {

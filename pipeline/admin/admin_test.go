@@ -284,6 +284,9 @@ func TestPoison(t *testing.T) {
 	if n, err := r.client.DropParked(ctx, one); err != nil || n != 1 {
 		t.Errorf("DropParked = %d, %v", n, err)
 	}
+	if diff := cmp.Diff([]string{"orders", ""}, r.retried); diff != "" {
+		t.Errorf("woken by the drop (-want +got):\n%s", diff)
+	}
 	if n, oldest, err := r.client.CountParked(ctx, poison.Filter{}); err != nil || n != int64(len(payloads)-1) || !oldest.Equal(at) {
 		t.Errorf("CountParked = %d, %v, %v", n, oldest, err)
 	}

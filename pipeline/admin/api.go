@@ -37,7 +37,7 @@ func (s *Server) routeAPI() {
 	s.route("PUT "+store+"poison/{id}/payload", s.onStore(editParked))
 	s.route("POST "+store+"poison/count", s.onStore(countParked))
 	s.route("POST "+store+"poison/retry", s.onStore(s.retryParked))
-	s.route("POST "+store+"poison/drop", s.onStore(dropParked))
+	s.route("POST "+store+"poison/drop", s.onStore(s.dropParked))
 }
 
 func (s *Server) with(h func(http.ResponseWriter, *http.Request, *Daemon)) http.Handler {
@@ -396,16 +396,20 @@ func retrying(r *http.Request, st eventstore.Store) ([]string, error) {
 	return out, nil
 }
 
-func dropParked(w http.ResponseWriter, r *http.Request, st eventstore.Store) error {
+func (s *Server) dropParked(w http.ResponseWriter, r *http.Request, st eventstore.Store) error {
 	f, err := selection(r, false)
 	if err != nil {
 		return err
 	}
 	n, err := st.DropParked(r.Context(), f)
-	if err == nil {
-		answer(w, Count{N: n})
+	if err != nil {
+		return err
 	}
-	return err
+	if d := s.daemon.Load(); n > 0 && d != nil && d.Retry != nil {
+		d.Retry(r.Context(), "") // what was held behind them may go on
+	}
+	answer(w, Count{N: n})
+	return nil
 }
 
 func selection(r *http.Request, empty bool) (poison.Filter, error) {

@@ -27,7 +27,7 @@ type Daemon struct {
 	Status func() any
 	// Store finds a store by its name in the config.
 	Store func(name string) (eventstore.Store, bool)
-	// Retry wakes a pipeline's retry of parked events.
+	// Retry wakes a pipeline's retry of parked events; "" wakes all pipelines.
 	Retry func(ctx context.Context, pipeline string)
 }
 
