@@ -13,7 +13,7 @@ import (
 // and its file stays bounded.
 var (
 	checkpointBytes int64 = 8 << 20 // of events, between checkpoints
-	longWAL         int64 = 8 << 10 // pages (32 MiB)
+	longWAL         int64 = 4 << 10 // pages (32 MiB)
 )
 
 type checkpointer struct {

@@ -16,7 +16,7 @@ func ShortTail(cleanup func(func())) {
 // ShortWAL lets the checkpointer work all the time, until the test ends.
 func ShortWAL(cleanup func(func())) {
 	bytes, pages := checkpointBytes, longWAL
-	checkpointBytes, longWAL = 64<<10, 256
+	checkpointBytes, longWAL = 64<<10, 128
 	cleanup(func() { checkpointBytes, longWAL = bytes, pages })
 }
 

@@ -134,7 +134,8 @@ func (s *Store) openForWriting(ctx context.Context) error {
 	if s.cfg.Durability == "relaxed" {
 		sync = "normal"
 	}
-	s.writers = open(s.path, "rwc", "synchronous("+sync+")", "wal_autocheckpoint(0)", "cache_size(-16384)", "trusted_schema(0)")
+	// Pages of 8 KiB hold eleven events of 560 bytes where two of 4 KiB hold ten.
+	s.writers = open(s.path, "rwc", "page_size(8192)", "synchronous("+sync+")", "wal_autocheckpoint(0)", "cache_size(-16384)", "trusted_schema(0)")
 	s.writers.SetMaxOpenConns(1)
 	c, err := newConn(ctx, s.writers)
 	if err != nil {
