@@ -154,7 +154,7 @@ func (a *app) statusCommand() *cobra.Command {
 				case r.Paused:
 					state = "paused"
 				}
-				if err := g.add(r.Name, p.Name, r.Kind+" "+r.Target, number(r.Position), number(r.Lag), cut(state, 80)); err != nil {
+				if err := g.add(r.Name, p.Name, r.Target, number(r.Position), number(r.Lag), cut(state, 80)); err != nil {
 					return err
 				}
 			}

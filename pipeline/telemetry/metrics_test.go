@@ -88,6 +88,8 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page lacks %s", name)
 		}
 	}
+	p.Relay("orders/project totals", "project", "totals").Delivered(1)
+	want(t, scrape(t, m), `leat_relay_events_total{component="totals",kind="project",outcome="delivered",pipeline="orders"} 1`)
 	r.Outage(false)
 	want(t, scrape(t, m), `leat_relay_outage{component="to-bus",kind="forward",pipeline="orders"} 0`)
 }

@@ -134,13 +134,13 @@ type Relay struct {
 	write, writeEvents                     prometheus.Observer
 }
 
-// Relay gives the handle of a relay. The component is its identity without the pipeline's name; the target is part of
+// Relay gives the handle of a relay. The component is its identity without pipeline and kind, which are labels themselves; the target is part of
 // that identity where the relay has no name, and never a label of its own.
 func (p *Pipeline) Relay(id, kind, target string) *Relay {
 	if p == nil {
 		return nil
 	}
-	component := strings.TrimPrefix(id, p.name+"/")
+	component := strings.TrimPrefix(strings.TrimPrefix(id, p.name+"/"), kind+" ")
 	if component == "" {
 		component = target
 	}
