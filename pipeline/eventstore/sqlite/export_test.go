@@ -8,9 +8,9 @@ import (
 
 // ShortTail makes the part of the index that is in memory so short that it is written all the time, until the test ends.
 func ShortTail(cleanup func(func())) {
-	tail, slice, heads := tailEvents, sliceStreams, cachedHeads
-	tailEvents, sliceStreams, cachedHeads = 3, 1, 2
-	cleanup(func() { tailEvents, sliceStreams, cachedHeads = tail, slice, heads })
+	tail, slice, heads, filters := tailEvents, sliceStreams, cachedHeads, filterBytes
+	tailEvents, sliceStreams, cachedHeads, filterBytes = 3, 1, 2, 200
+	cleanup(func() { tailEvents, sliceStreams, cachedHeads, filterBytes = tail, slice, heads, filters })
 }
 
 // ShortWAL lets the checkpointer work all the time, until the test ends.

@@ -31,7 +31,7 @@ type segment struct {
 }
 
 // filterBytes bounds the filters in memory: 32 MiB are those of 16 million events.
-const filterBytes = 32 << 20
+var filterBytes = 32 << 20
 
 // Each entry is the hash, big endian so that bytes sort as hashes do, and the position's offset.
 const entrySize = 12

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
@@ -232,4 +235,34 @@ func TestWAL(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, sqlite.File+"-wal")); err == nil {
 		t.Error("the WAL is there after Close")
 	}
+}
+
+// TestNothingStays: Close leaves no goroutine behind, also with a follower and a read half done.
+func TestNothingStays(t *testing.T) {
+	opt := goleak.IgnoreCurrent()
+	s := openStore(t, sqlite.Config{})
+	put(t, s, one("1", "1"), one("1", "2"))
+	next, stop := iter.Pull2(s.ReadAll(t.Context(), eventstore.ReadOptions{}))
+	if _, err, ok := next(); err != nil || !ok {
+		t.Fatal(err)
+	}
+	following, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for _, err := range s.Subscribe(context.Background(), eventstore.SubscribeOptions{}) {
+			if err != nil {
+				done <- err
+				return
+			}
+			close(following)
+		}
+	}()
+	<-following
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, eventstore.ErrClosed) {
+		t.Error(err)
+	}
+	stop()
+	goleak.VerifyNone(t, opt)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/plan"
 )
 
 func testAppend(f *fixture) {
@@ -218,6 +219,9 @@ func testUnits(f *fixture) {
 func testLimits(f *fixture) {
 	long := strings.Repeat("x", 256)
 	f.refused(f.commit(unit(appendTo("a/1", eventstore.Any, long))), eventstore.ErrTooLarge)
+	big := appendTo("a/1", eventstore.Any, "big")
+	big.Events[0].Data = make([]byte, plan.MaxEvent+1)
+	f.refused(f.commit(unit(big)), eventstore.ErrTooLarge)
 	f.append("a/1", long[:255])
 	for _, u := range []*eventstore.Unit{
 		unit(eventstore.Append{Stream: stream("a/1"), Events: []event.Event{{Type: "no id"}}}),
