@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/table"
@@ -16,8 +17,9 @@ type brokenStore struct {
 	// are commit, advance and apply.
 	before, after func(call string) error
 	commits       [][]*eventstore.Unit
-	logID         string // what the log calls itself, "": as it does
-	cut           int64  // where the log ends, 0: where it does
+	slow          time.Duration // what a commit takes
+	logID         string        // what the log calls itself, "": as it does
+	cut           int64         // where the log ends, 0: where it does
 }
 
 func (s *brokenStore) Head(ctx context.Context) (eventstore.Head, error) {
@@ -65,6 +67,7 @@ func (s *brokenStore) Commit(ctx context.Context, units []*eventstore.Unit, o ev
 		s.mu.Lock()
 		s.commits = append(s.commits, units)
 		s.mu.Unlock()
+		time.Sleep(s.slow)
 		return s.Store.Commit(ctx, units, o)
 	})
 }

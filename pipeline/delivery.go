@@ -89,7 +89,6 @@ func (t *forwardTarget) delivery(r *relay, events []event.Recorded) *delivery {
 
 // all delivers the items, a call's worth at a time.
 func (d *delivery) all(ctx context.Context, items []item) error {
-	defer d.up()
 	limit := d.r.plan.frame.Batch.Events
 	if d.r.limiter != nil {
 		limit = min(limit, d.r.limiter.Burst())

@@ -15,6 +15,14 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
 // forwarding is a pipeline with one relay to the sink "out"; frame stands beside its forward.
 func forwarding(frame string) string {
 	return `

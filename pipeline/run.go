@@ -15,7 +15,7 @@ import (
 )
 
 // closeTime is how long the router waits for handlers that do not heed the hard stop.
-const closeTime = 5 * time.Second
+var closeTime = 5 * time.Second
 
 // run lets the pipeline work until its input ends or stop is done; hard ends everything at once. It gives the error
 // that stopped it; what is left undelivered is in the summary.
