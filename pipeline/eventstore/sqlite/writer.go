@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -173,6 +174,7 @@ func (w *writer) run() {
 				return
 			}
 		}
+		runtime.Gosched() // callers who were just answered come back before the transaction starts
 		var batch []*request
 		units, bytes := 0, 0
 		for r := first; r != nil; {
