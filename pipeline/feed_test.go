@@ -36,9 +36,6 @@ func newFeed(t *testing.T, c feedConfig) *feed {
 	return &feed{t: t, cfg: c, messages: make(chan *message.Message, 1000)}
 }
 
-// source gives the feed as a source: one that says nothing of itself where it is a plain subscriber.
-func (f *feed) source() sources.Source { return f }
-
 func (f *feed) Traits() sources.Traits { return sources.Traits{Ordered: f.cfg.Ordered, Ends: true} }
 
 // Err implements sources.Failing.

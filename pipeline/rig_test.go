@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -108,8 +110,10 @@ func (r *rig) try() error {
 	o := r.o
 	o.Log, o.Metrics, o.Stdout = slog.New(slog.NewTextHandler(r.log, nil)), r.metrics, io.Discard
 	o.OpenStore = func(context.Context, string, config.Plugin) (eventstore.Store, error) { return r.store, nil }
-	o.OpenSource = func(_ context.Context, _ config.Plugin, env sources.Env) (sources.Source, error) {
-		return r.feeds[env.Pipeline].source(), nil
+	if o.OpenSource == nil {
+		o.OpenSource = func(_ context.Context, _ config.Plugin, env sources.Env) (sources.Source, error) {
+			return r.feeds[env.Pipeline], nil
+		}
 	}
 	o.OpenSink = func(_ context.Context, p config.Plugin, _ sinks.Env) (sinks.Sink, error) {
 		c := p.Config.(catchConfig)
@@ -366,4 +370,23 @@ func ids(events []event.Recorded) []string {
 func sleepFor(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// counter sums a counter's samples that have a label's value.
+func (r *rig) counter(name, label, value string) int {
+	r.Helper()
+	rec := httptest.NewRecorder()
+	r.metrics.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	n, seen := 0, false
+	for line := range strings.Lines(rec.Body.String()) {
+		if strings.HasPrefix(line, name+"{") && strings.Contains(line, label+`="`+value+`"`) {
+			var v float64
+			fmt.Sscanf(line[strings.LastIndex(line, " ")+1:], "%g", &v)
+			n, seen = n+int(v), true
+		}
+	}
+	if !seen {
+		r.Errorf("no metric %s with %s=%q", name, label, value)
+	}
+	return n
 }

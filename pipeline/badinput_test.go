@@ -1,0 +1,129 @@
+package pipeline
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/leatdev/leat/pipeline/event"
+)
+
+func TestBadInput(t *testing.T) {
+	good := order("e-9", "o", 9)
+	for _, tt := range []struct{ name, body, outcome, parked string }{
+		{"malformed", `{"id":`, "poisoned", "source parked malformed"},
+		{"empty", ``, "poisoned", "source parked malformed"},
+		{"too large", `{"id":"` + strings.Repeat("x", 1<<20) + `"}`, "poisoned", "source parked too_large"},
+		{"not a number", `{"id":"e","source":"s","detail-type":"T","detail":{"order_id":NaN}}`, "poisoned", "source parked malformed"},
+		{"not UTF-8", "{\"id\":\"e\",\"source\":\"s\",\"detail-type\":\"T\",\"detail\":{\"order_id\":\"\xff\"}}", "poisoned", "source parked malformed"},
+		{"deep", strings.Repeat("[", 10000) + strings.Repeat("]", 10000), "poisoned", "source parked malformed"},
+		{"a claim that it does not keep", `{"detail-type":"T","detail":{}}`, "poisoned", "source parked malformed"},
+		{"a missing field", `{"id":"e","source":"s","detail-type":"T","detail":{}}`, "poisoned", "append parked stream"},
+		{"plain text", `hello`, "poisoned", "source parked malformed"},
+		{"an unknown type", `{"id":"e","source":"s","detail-type":"Who","detail":{"order_id":"o"}}`, "committed", ""},
+		{"any JSON", `[1,2]`, "poisoned", "append parked stream"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, strings.Replace(plainAppend, "{ feed: {} }", "{ feed: { keyed: true } }", 1), func(r *rig) {
+				r.start().feed().send(order("e-8", "o", 8), tt.body, good).is("committed " + tt.outcome + " committed") // the rest goes on
+				s := r.finish()
+				r.ok()
+				parked := strings.Join(r.parked(), ",")
+				if !strings.HasPrefix(parked, tt.parked) || (tt.parked == "") != (parked == "") {
+					t.Errorf("parked %q, want %q", parked, tt.parked)
+				}
+				if tt.parked != "" {
+					e := r.entries()[0]
+					same(r, "the body as it came", len(e.Payload), len(tt.body))
+					if strings.Contains(e.Reason, strings.Repeat("x", 100)) {
+						t.Error("the reason holds the body")
+					}
+					same(r, "counted", r.counter("leat_events_poisoned_total", "code", e.Code), 1)
+				}
+				same(r, "received", s.Received, 3)
+			})
+		})
+	}
+}
+
+func TestEmptyBatch(t *testing.T) {
+	for _, yaml := range []string{plainAppend, noLog, keepBig, strings.Replace(plainAppend, "{ feed: {} }", "{ feed: { ordered: true, cursor: true }, order_by: data.x }", 1)} {
+		run(t, yaml, func(r *rig) {
+			f := r.start().feed()
+			empty := f.send()
+			f.send(order("e-1", "o", 900)).outcomes()
+			r.finish()
+			r.ok()
+			select {
+			case <-empty.m.Acked():
+			default:
+				t.Error("it is not acknowledged")
+			}
+		})
+	}
+}
+
+func TestPanicInAStep(t *testing.T) {
+	run(t, plainAppend, func(r *rig) {
+		f := r.start().feed()
+		steps := r.pipe().plan.intake.steps
+		appending := steps[0].step
+		steps[0].step = stepFunc(func(x *exec) error {
+			if x.ev.ID == "e-2" {
+				panic("index out of range")
+			}
+			return appending.run(x)
+		})
+		below := r.pipe().relays[0].plan.prog.steps
+		forwarding := below[0].step
+		below[0].step = stepFunc(func(x *exec) error {
+			if x.ev.ID == "e-8" {
+				panic("relay panic")
+			}
+			return forwarding.run(x)
+		})
+		f.send(orders(3, 1)...).is("committed poisoned committed")
+		f.send(order("e-8", "p", 1), order("e-9", "q", 1)).is("committed committed")
+		r.finish()
+		r.ok()
+		same(r, "parked", r.parked(), []string{"intake parked panic shop|e-2 1", "forward catch out parked panic 3 1"})
+		for _, e := range r.entries() {
+			if !strings.Contains(e.Stack, "badinput_test.go") {
+				t.Errorf("stack %q", e.Stack)
+			}
+		}
+		same(r, "forwarded", r.sink("out").ids(), []string{"e-1", "e-3", "e-9"})
+	})
+}
+
+type stepFunc func(x *exec) error
+
+func (f stepFunc) run(x *exec) error { return f(x) }
+
+// TestStepErrors: what a plugin's errors mean in the intake.
+func TestStepErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		err     error
+		outcome string
+		parked  []string
+	}{
+		{"skip", event.Skip("not wanted"), "filtered", nil},
+		{"poison", event.Poison(errRefused), "poisoned", []string{"append parked poison shop|e-1 1"}},
+		{"poison with a code", event.PoisonAs("mine", errRefused), "poisoned", []string{"append parked mine shop|e-1 1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, yaml := range []string{plainAppend, noLog} {
+				run(t, yaml, func(r *rig) {
+					f := r.start().feed()
+					r.pipe().plan.intake.steps[0].step = stepFunc(func(*exec) error { return tt.err })
+					f.send(order("e-1", "o", 1)).is(tt.outcome)
+					r.finish()
+					r.ok()
+					if yaml == plainAppend {
+						same(r, "parked", r.parked(), tt.parked)
+					}
+				})
+			}
+		})
+	}
+}
