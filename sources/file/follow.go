@@ -17,7 +17,7 @@ import (
 const (
 	pollEvery = 250 * time.Millisecond
 	scanEvery = 4   // looks between two looks for new names
-	grace     = 4   // quiet looks after which a file without a name is done
+	grace     = 12  // quiet looks after which a file without a name is done: its writer may still hold it
 	sayEvery  = 240 // looks between two log lines about one fault
 )
 

@@ -39,11 +39,17 @@ func follow(t *testing.T, p *places, c Config) *follower {
 // expect takes lines, and sees that no more come within a minute.
 func (f *follower) expect(what string, want []string) {
 	f.t.Helper()
-	same(f.t, what, want, f.take(f.msgs, len(want)))
+	missing := time.AfterFunc(time.Hour, f.stop) // which ends the channel
+	got := f.take(f.msgs, len(want))
+	missing.Stop()
+	same(f.t, what, want, got)
 	quiet := time.NewTimer(time.Minute)
 	defer quiet.Stop()
 	select {
-	case m := <-f.msgs:
+	case m, open := <-f.msgs:
+		if !open {
+			f.t.Fatalf("%s: the source ended", what)
+		}
 		f.t.Fatalf("%s: more than was written: %q", what, event.FromMessage(m).Events[0].Raw)
 	case <-quiet.C:
 	}
@@ -74,6 +80,7 @@ func TestFollow(t *testing.T) {
 		name string
 		glob string // default: the file itself
 		from string
+		more string // behind the old lines
 		run  func(t *testing.T, f *follower, path string)
 	}{
 		{name: "grows", run: func(t *testing.T, f *follower, path string) {
@@ -95,12 +102,39 @@ func TestFollow(t *testing.T) {
 			add(t, path, fresh)
 			f.expect("new", freshLines)
 		}},
+		{name: "from the end, within a line", from: "end", more: whole[:7], run: func(t *testing.T, f *follower, path string) {
+			f.expect("old", nil)
+			add(t, path, whole[7:]+"\n")
+			f.expect("the line that was being written", []string{whole})
+		}},
 		{name: "renamed, and written anew", run: func(t *testing.T, f *follower, path string) {
 			f.expect("old", oldLines)
 			move(t, path, path+".1")
 			write(t, path, fresh)
 			add(t, path+".1", whole+"\n"+second)
 			f.expect("the old one's rest comes first", append([]string{whole, second}, freshLines...))
+		}},
+		{name: "renamed, and still written to for a while", run: func(t *testing.T, f *follower, path string) {
+			f.expect("old", oldLines)
+			move(t, path, path+".1")
+			write(t, path, fresh)
+			time.Sleep(time.Second + 50*time.Millisecond) // of the bubble: the new file has been seen
+			add(t, path+".1", whole+"\n")
+			f.expect("the old one's rest comes first", append([]string{whole}, freshLines...))
+		}},
+		{name: "cut to its middle", run: func(t *testing.T, f *follower, path string) {
+			f.expect("old", oldLines)
+			if err := os.Truncate(path, int64(len(old)/2)); err != nil {
+				t.Fatal(err)
+			}
+			f.expect("once more from its start", oldLines[:50])
+			add(t, path, fresh)
+			f.expect("new", freshLines)
+		}},
+		{name: "from the end, with a file that comes later", from: "end", glob: "*", run: func(t *testing.T, f *follower, path string) {
+			f.expect("old", nil)
+			write(t, path+".new", fresh)
+			f.expect("new", freshLines)
 		}},
 		{name: "renamed within the glob", glob: "in*", run: func(t *testing.T, f *follower, path string) {
 			f.expect("old", oldLines)
@@ -156,7 +190,7 @@ func TestFollow(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "in")
-			write(t, path, old)
+			write(t, path, old+tt.more)
 			c := Config{Path: []string{path}, From: tt.from}
 			if tt.glob != "" {
 				c.Path = []string{filepath.Join(dir, tt.glob)}

@@ -134,6 +134,24 @@ func TestAnotherFileUnderTheSameName(t *testing.T) {
 	}
 }
 
+// TestAnotherFileThatBeginsAlike has a file in the place of another one that differs in its head alone, or behind it
+// alone.
+func TestAnotherFileThatBeginsAlike(t *testing.T) {
+	text, _ := numbered(1, 100)
+	for name, n := range map[string]int{"in the head": 3, "behind the head": 60} {
+		path := filepath.Join(t.TempDir(), "in")
+		write(t, path, text)
+		p, c := newPlaces(), Config{Path: []string{path}}
+		p.some(t, 60, c)
+		other, lines := numbered(1, 100)
+		mark := strings.Replace(lines[n-1], "pad", "PAD", 1)
+		other = strings.Replace(other, lines[n-1], mark, 1)
+		lines[n-1] = mark
+		write(t, path, other)
+		same(t, name, lines, p.all(t, c))
+	}
+}
+
 func TestATruncatedFileStartsAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "in")
 	p, c := newPlaces(), Config{Path: []string{path}}
