@@ -84,6 +84,7 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 		}
 	}
 
+	tuneMemory()
 	soft, hard, signalled, stop := stopOnSignals(ctx)
 	defer stop()
 
