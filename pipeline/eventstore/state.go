@@ -22,7 +22,7 @@ type RelaySpec struct {
 	Was string
 }
 
-// FromHead, as RelaySpec.From, starts a new relay behind the last event of the log.
+// FromHead as RelaySpec.From starts a new relay behind the last event of the log.
 const FromHead int64 = -1
 
 // Relay is a relay as the store knows it.

@@ -57,7 +57,7 @@ func (k *checkpointer) run() {
 func (k *checkpointer) checkpoint() error {
 	var busy, pages, copied int64
 	pass := func(mode string) error {
-		return classify(k.s.checks.QueryRow("PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &pages, &copied))
+		return classify(k.s.checks.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &pages, &copied))
 	}
 	if err := pass("PASSIVE"); err != nil || pages < longWAL {
 		return err
@@ -69,7 +69,7 @@ func (k *checkpointer) checkpoint() error {
 	}
 	defer func() { <-k.s.w.gate }()
 	// What is left is what came since; readers that are in the way are not waited for.
-	if _, err := k.s.checks.Exec("PRAGMA busy_timeout(50)"); err != nil {
+	if _, err := k.s.checks.ExecContext(context.Background(), "PRAGMA busy_timeout(50)"); err != nil {
 		return err
 	}
 	return pass("RESTART")
@@ -80,7 +80,7 @@ func (k *checkpointer) stop() error {
 	close(k.quit)
 	<-k.done
 	var busy, pages, copied int64
-	err := classify(k.s.checks.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &copied))
+	err := classify(k.s.checks.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &copied))
 	if errors.Is(err, eventstore.ErrUnavailable) {
 		k.s.log.Warn("the last checkpoint failed; the next start goes on from the WAL", "err", err)
 		return nil

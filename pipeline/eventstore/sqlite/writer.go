@@ -243,7 +243,7 @@ func (w *writer) finish() {
 	if w.broken {
 		return
 	}
-	for i := 0; i < 2; i++ { // the frozen tail, then the present one
+	for range 2 { // the frozen tail, then the present one
 		if err := w.flushAll(); err != nil {
 			w.s.log.Warn("the index could not be written, the next start reads it from the log", "err", err)
 			return

@@ -263,8 +263,8 @@ func testCancelled(f *fixture) {
 		n++
 	}
 	f.same(n, 1)
-	for range f.s.Subscribe(ctx, eventstore.SubscribeOptions{}) {
-		f.Error("a page after the end")
+	for p, err := range f.s.Subscribe(ctx, eventstore.SubscribeOptions{}) {
+		f.Errorf("a page through %d after the end, %v", p.Through, err)
 	}
 	f.append("a/1", "3")
 }

@@ -243,8 +243,11 @@ func testWithin(f *fixture) {
 					return err
 				}
 				got, err := tx.Load(ctx, def, []table.Row{{w.ID}})
-				if err != nil || got[0] == nil {
-					return fmt.Errorf("the row is not seen in its own transaction: %v", err)
+				if err != nil {
+					return err
+				}
+				if got[0] == nil {
+					return errors.New("the row is not seen in its own transaction")
 				}
 			}
 			return fail
