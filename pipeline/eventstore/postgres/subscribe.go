@@ -1,0 +1,176 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+)
+
+// channel is what commits notify on; the message is the log's id, its head and the time of the commit.
+const channel = "leat_log"
+
+// poll is how often the head is read where no message has come: the net below LISTEN.
+const poll = time.Second
+
+// listen keeps up with the commits of other processes until the store is closed.
+func (s *Store) listen() {
+	for down := false; s.ctx.Err() == nil; {
+		err := s.follow(&down)
+		if s.ctx.Err() != nil {
+			return
+		}
+		if !down {
+			s.log.Warn("the event store cannot listen for the commits of others", "err", err)
+			down = true
+		}
+		select {
+		case <-time.After(poll):
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// follow listens on a connection of its own.
+func (s *Store) follow(down *bool) error {
+	c, err := s.connect(s.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = c.Close(ctx)
+	}()
+	// A standby takes no LISTEN: there the poll alone is left.
+	standby := false
+	if err := c.QueryRow(s.ctx, "SELECT pg_is_in_recovery()").Scan(&standby); err != nil {
+		return err
+	}
+	if !standby {
+		if _, err := c.Exec(s.ctx, "LISTEN "+channel); err != nil {
+			return err
+		}
+	}
+	for read := true; ; {
+		if read {
+			h, err := readHead(s.ctx, c)
+			if err != nil {
+				return err
+			}
+			s.publish(h.Position, h.Committed)
+			if *down {
+				s.log.Info("the event store listens again", "head", h.Position)
+				*down = false
+			}
+		}
+		wait, cancel := context.WithTimeout(s.ctx, poll)
+		n, err := c.WaitForNotification(wait)
+		late := wait.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			var id string
+			var position, us int64
+			if _, err := fmt.Sscan(n.Payload, &id, &position, &us); err == nil && id == s.logID {
+				s.publish(position, time.UnixMicro(us).UTC())
+			}
+			read = false
+		case late && !c.IsClosed():
+			read = true
+		default:
+			return err
+		}
+	}
+}
+
+// Subscribe implements eventstore.Log. It ends without an error when ctx does, and with ErrClosed when the store is
+// closed.
+func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) iter.Seq2[eventstore.Page, error] {
+	if o.MaxEvents <= 0 {
+		o.MaxEvents = 1000
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 4 << 20
+	}
+	return func(yield func(eventstore.Page, error) bool) {
+		s.ring.followers.Add(1)
+		defer s.ring.followers.Add(-1)
+		pages := newPager(int64(o.MaxEvents))
+		for after := o.After; ctx.Err() == nil; {
+			err := s.ready(ctx)
+			if err == nil {
+				end := s.end.Load()
+				if after >= end.position {
+					select {
+					case <-ctx.Done():
+					case <-end.wake:
+					}
+					continue
+				}
+				var p eventstore.Page
+				if p, err = s.next(ctx, after, end.position, o, &pages); err == nil {
+					after = p.Through
+					if !yield(p, nil) {
+						return
+					}
+					continue
+				}
+			}
+			if ctx.Err() == nil {
+				yield(eventstore.Page{}, err)
+			}
+			return
+		}
+	}
+}
+
+// next gives the page behind a position: from memory where the last commits are, else from the database.
+func (s *Store) next(ctx context.Context, after, head int64, o eventstore.SubscribeOptions, pages *pager) (eventstore.Page, error) {
+	p := eventstore.Page{Through: after, Head: head}
+	bytes, full := 0, false
+	add := func(recent []event.Recorded) {
+		for i := range recent {
+			r := &recent[i]
+			if full = r.Position > head; full {
+				return
+			}
+			if selected(r, o.Filter) {
+				bytes += len(r.Raw) + len(r.Data) + len(r.Metadata)
+				if full = len(p.Events) > 0 && bytes > o.MaxBytes; full {
+					return
+				}
+				if p.Events == nil {
+					p.Events = make([]event.Recorded, 0, min(len(recent)-i, o.MaxEvents))
+				}
+				p.Events = append(p.Events, *r)
+			}
+			p.Through = r.Position
+			if full = len(p.Events) == o.MaxEvents; full {
+				return
+			}
+		}
+	}
+	for !full && p.Through < head {
+		recent := s.ring.behind(p.Through)
+		if recent == nil {
+			break
+		}
+		add(recent)
+	}
+	if p.Through > after {
+		return p, nil
+	}
+	events, through, read, err := s.page(ctx, span{low: after + 1, high: head, filter: o.Filter, max: min(pages.rows, o.MaxEvents)})
+	if err != nil {
+		return p, err
+	}
+	pages.saw(len(events), read)
+	if add(events); !full {
+		p.Through = through
+	}
+	return p, nil
+}
