@@ -14,9 +14,9 @@ import (
 
 // ids finds an event by stream and id over the whole log. It is a row of segments, each over the ids of one frozen tail
 // (a small last one grows with the next): for each of 256 buckets by the hash's first byte, one row of leat_ids with the
-// hashes in order, and a row with a Bloom filter (16 bits an id and four probes, so 0.3 % of unknown ids pass), by which
+// hashes in order, and a row with a Bloom filter (12 bits an id or more and four probes, so 0.7 % of unknown ids pass at most), by which
 // ids that are not there, which is nearly all, are told without looking. A stream's ids are only in segments that reach
-// behind its first event.
+// behind its first event. So that a long log has no more than a few hundred segments, they grow with it.
 type ids struct {
 	segments []*segment // by base
 	open     *segment   // written, not committed
@@ -30,7 +30,8 @@ type segment struct {
 	filter  []byte // nil: not in memory
 }
 
-// filterBytes bounds the filters in memory: 32 MiB are those of 16 million events.
+// filterBytes bounds the filters in memory: 32 MiB are those of some 16 million events. Older segments are looked into
+// without one, which takes some microseconds for each.
 var filterBytes = 32 << 20
 
 // Each entry is the hash, big endian so that bytes sort as hashes do, and the position's offset.
@@ -59,7 +60,7 @@ func (x *ids) write(c *conn, entries []entry, indexed, through int64) error {
 	if n := len(x.segments); n > 0 {
 		last := x.segments[n-1]
 		// A last one that goes beyond indexed is of a start that was killed before it had written all the streams.
-		if last.through > indexed || last.n+int64(len(entries)) <= int64(tailEvents) {
+		if last.through > indexed || last.n+int64(len(entries)) <= max(int64(tailEvents), indexed/256) {
 			old, err := last.entries(c)
 			if err != nil {
 				return err
@@ -78,11 +79,7 @@ func (x *ids) write(c *conn, entries []entry, indexed, through int64) error {
 	})
 	entries = slices.Compact(entries)
 	s.n = int64(len(entries))
-	size := 64
-	for size*8 < 12*len(entries) {
-		size *= 2
-	}
-	s.filter = make([]byte, size)
+	s.filter = make([]byte, filterSize(s.n))
 	b := make([]byte, 0, len(entries)/128*entrySize)
 	for from := 0; from < len(entries); {
 		bucket := entries[from].hash >> 56
@@ -106,6 +103,15 @@ func (x *ids) write(c *conn, entries []entry, indexed, through int64) error {
 	}
 	x.open = s
 	return nil
+}
+
+// filterSize gives the bytes of a filter over n ids, a power of two.
+func filterSize(n int64) int {
+	size := 64
+	for int64(size)*8 < 12*n {
+		size *= 2
+	}
+	return size
 }
 
 // done takes the segment that was written for committed.
@@ -155,7 +161,7 @@ func (x *ids) find(ctx context.Context, c *conn, hash uint64, first int64) (posi
 		if s.through < first {
 			break
 		}
-		if s.filter == nil {
+		if s.filter == nil && x.filters+filterSize(s.n) <= filterBytes {
 			row, err := c.one(ctx, "SELECT substr(entries, 17) FROM leat_ids WHERE segment = ? AND bucket = -1", s.base)
 			if err != nil {
 				return nil, err
@@ -167,9 +173,9 @@ func (x *ids) find(ctx context.Context, c *conn, hash uint64, first int64) (posi
 				s.filter = nil
 				return nil, fmt.Errorf("%w: the filter of segment %d of leat_ids", eventstore.ErrCorrupt, s.base)
 			}
-			x.keep(s)
+			x.filters += len(s.filter)
 		}
-		if !probe(hash, s.filter, func(p *byte, bit byte) bool { return *p&bit != 0 }) {
+		if s.filter != nil && !probe(hash, s.filter, func(p *byte, bit byte) bool { return *p&bit != 0 }) {
 			continue
 		}
 		row, err := c.one(ctx, "SELECT entries FROM leat_ids WHERE segment = ? AND bucket = ?", s.base, int64(hash>>56))
