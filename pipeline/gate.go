@@ -21,6 +21,7 @@ type gate struct {
 	// behind it: they would overtake it.
 	taken   func(b *event.Batch)
 	refused func(b *event.Batch)
+	failed  error         // why the source cannot be subscribed to; the router wraps it in words of its own
 	ended   chan struct{} // closed when the source has closed its channel
 	flight  *flight
 }
@@ -60,6 +61,7 @@ func passageOf(m *message.Message) *passage { return m.Context().Value(passageKe
 func (g *gate) Subscribe(context.Context, string) (<-chan *message.Message, error) {
 	in, err := g.src.Subscribe(g.pull, "")
 	if err != nil {
+		g.failed = err
 		return nil, err
 	}
 	out := make(chan *message.Message)

@@ -14,8 +14,11 @@ import (
 	"github.com/leatdev/leat/sources"
 )
 
-// closeTime is how long the router waits for handlers that do not heed the hard stop.
+// closeTime is how long handlers that do not heed the hard stop are waited for.
 var closeTime = 5 * time.Second
+
+// routerTime is the router's own patience, behind closeTime: by then nothing is in hand, or nothing helps.
+const routerTime = 10 * time.Millisecond
 
 // run lets the pipeline work until its input ends or stop is done; hard ends everything at once. It gives the error
 // that stopped it; what is left undelivered is in the summary.
@@ -25,7 +28,7 @@ func (p *pipe) run(stop, hard context.Context) error {
 	p.relaysStop, p.endRelays = context.WithCancel(p.hard)
 	defer p.giveUp()
 
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTime}, watermill.NopLogger{})
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: routerTime}, watermill.NopLogger{})
 	if err != nil {
 		return fmt.Errorf("pipeline %s: %w", p.cfg.Name, err)
 	}
@@ -46,6 +49,9 @@ func (p *pipe) run(stop, hard context.Context) error {
 	select {
 	case <-router.Running():
 	case err := <-runErr:
+		if g.failed != nil {
+			err = fmt.Errorf("source: %w", g.failed)
+		}
 		return fmt.Errorf("pipeline %s: %w", p.cfg.Name, err)
 	}
 	p.setState("running")
@@ -65,6 +71,7 @@ func (p *pipe) run(stop, hard context.Context) error {
 	p.drain(stop, intake, relays)
 	p.endSoft()
 	p.endRelays()
+	p.lastHandlers(intake, relays)
 	err = router.Close()
 	if rerr := <-runErr; err == nil {
 		err = rerr
@@ -78,6 +85,19 @@ func (p *pipe) run(stop, hard context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return errors.Join(p.failure, err)
+}
+
+// lastHandlers waits for what is in hand after the hard stop. The router would wait too, but under its locks
+// (watermill v1.5.1, router.go:570-608): its handlers could not end meanwhile.
+func (p *pipe) lastHandlers(intake *message.Handler, relays []*message.Handler) {
+	over, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	wait(over, intake.Stopped())
+	for _, h := range relays {
+		wait(over, h.Stopped())
+	}
+	wait(over, p.flight.idle())
+	wait(over, p.background.idle())
 }
 
 // sourceEnded decides whether the input came to its end or broke off.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,13 @@ import (
 )
 
 // check says what is wrong with a path before anything is read.
+// missingError says which file is not there; it is fs.ErrNotExist.
+type missingError struct{ path string }
+
+func (e *missingError) Error() string { return "there is no file " + e.path }
+
+func (e *missingError) Unwrap() error { return fs.ErrNotExist }
+
 func (s *Source) check(path string) error {
 	if path == "-" {
 		return nil
@@ -26,7 +34,7 @@ func (s *Source) check(path string) error {
 		s.log.Info("file: waits for the file", "path", path)
 		return nil
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("there is no file %s", path)
+		return &missingError{path}
 	case err != nil:
 		return err
 	case st.IsDir():
