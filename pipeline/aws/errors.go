@@ -1,0 +1,166 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/leatdev/leat/pipeline/event"
+)
+
+// Kind is what an error of a call means.
+type Kind uint8
+
+// The kinds.
+const (
+	Unreachable Kind = iota // no answer, a broken one, or 5xx: it may be better soon
+	Throttled
+	Denied      // no permission, or credentials that are wrong or over
+	Missing     // the queue or bus does not exist
+	Invalid     // the request itself is wrong: a repeat fares no better
+	Interrupted // the caller's context is done
+)
+
+var kinds = map[string]Kind{
+	"ThrottlingException": Throttled, "Throttling": Throttled, "ThrottledException": Throttled, "RequestThrottled": Throttled,
+	"RequestThrottledException": Throttled, "TooManyRequestsException": Throttled, "RequestLimitExceeded": Throttled, "SlowDown": Throttled,
+	"OverLimit": Throttled, "KmsThrottled": Throttled, "KMS.ThrottlingException": Throttled, "LimitExceededException": Throttled,
+
+	"AccessDenied": Denied, "AccessDeniedException": Denied, "UnrecognizedClientException": Denied, "InvalidClientTokenId": Denied,
+	"SignatureDoesNotMatch": Denied, "InvalidSignatureException": Denied, "ExpiredToken": Denied, "ExpiredTokenException": Denied,
+	"MissingAuthenticationToken": Denied, "MissingAuthenticationTokenException": Denied, "IncompleteSignature": Denied, "OptInRequired": Denied,
+	"KmsAccessDenied": Denied, "KMS.AccessDeniedException": Denied, "InvalidSecurity": Denied, "AuthFailure": Denied,
+	"NotAuthorized": Denied, "AuthorizationError": Denied, "NotAuthorizedException": Denied,
+
+	"QueueDoesNotExist": Missing, "AWS.SimpleQueueService.NonExistentQueue": Missing, "ResourceNotFoundException": Missing, "NotFound": Missing,
+	"NotFoundException": Missing, "InvalidAddress": Missing, "AWS.SimpleQueueService.QueueDeletedRecently": Missing,
+
+	"InternalFailure": Unreachable, "InternalException": Unreachable, "InternalError": Unreachable, "InternalServerError": Unreachable,
+	"ServiceUnavailable": Unreachable, "ServiceUnavailableException": Unreachable, "ServiceException": Unreachable, "RequestTimeout": Unreachable,
+	"RequestTimeoutException": Unreachable, "RequestExpired": Unreachable,
+}
+
+// KindOf says what an error of a call means.
+func KindOf(err error) Kind {
+	if errors.Is(err, ErrNoCredentials) || errors.Is(err, ErrNoRegion) {
+		return Denied
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		if k, ok := kindOfCode(api.ErrorCode()); ok {
+			return k
+		}
+		var answer *awshttp.ResponseError
+		if errors.As(err, &answer) {
+			switch s := answer.HTTPStatusCode(); {
+			case s == http.StatusTooManyRequests:
+				return Throttled
+			case s == http.StatusUnauthorized || s == http.StatusForbidden:
+				return Denied
+			case s >= http.StatusInternalServerError:
+				return Unreachable
+			}
+		}
+		return Invalid
+	}
+	if errors.Is(err, context.Canceled) {
+		return Interrupted
+	}
+	return Unreachable
+}
+
+// KindOfCode says what the code of a single entry of a batch means.
+func KindOfCode(code string) Kind {
+	if k, ok := kindOfCode(code); ok {
+		return k
+	}
+	return Invalid
+}
+
+func kindOfCode(code string) (Kind, bool) {
+	k, ok := kinds[code]
+	return k, ok
+}
+
+// Code gives the service's name for an error, "" where there is none.
+func Code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// Explain puts an error into words: what was done to which resource, what went wrong, what to do about it. Need is the
+// action of an IAM policy that the call takes ("sqs:ReceiveMessage").
+func Explain(err error, what, need string) error {
+	switch KindOf(err) {
+	case Denied:
+		if errors.Is(err, ErrNoCredentials) || errors.Is(err, ErrNoRegion) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if strings.HasPrefix(Code(err), "AccessDenied") {
+			return fmt.Errorf("%s: denied; the role or user needs %s there: %w", what, need, short(err))
+		}
+		return fmt.Errorf("%s: AWS does not take the credentials: %w", what, short(err))
+	case Missing:
+		return fmt.Errorf("%s: does not exist in this region and account: %w", what, short(err))
+	case Throttled:
+		return fmt.Errorf("%s: throttled: %w", what, short(err))
+	default:
+		return fmt.Errorf("%s: %w", what, short(err))
+	}
+}
+
+// short leaves out what the SDK puts around the service's answer, and keeps the chain.
+func short(err error) error {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return &answerError{text: api.ErrorCode() + ": " + api.ErrorMessage(), err: err}
+	}
+	return err
+}
+
+type answerError struct {
+	text string
+	err  error
+}
+
+func (e *answerError) Error() string { return e.text }
+func (e *answerError) Unwrap() error { return e.err }
+
+// Outcome is what a sink returns for a call that failed whole: anything that may be better soon, or once somebody has
+// mended rights or resources, is an outage, a wrong request is the batch's own.
+func Outcome(err error) error {
+	switch KindOf(err) {
+	case Invalid:
+		return event.Poison(err)
+	case Interrupted:
+		return err
+	case Throttled:
+		return event.Unavailable(throttleWait, err)
+	default:
+		return event.Unavailable(0, err)
+	}
+}
+
+// EntryOutcome is what a sink returns for one entry of a batch.
+func EntryOutcome(code string, err error) error {
+	switch KindOfCode(code) {
+	case Throttled:
+		return event.Unavailable(throttleWait, err)
+	case Unreachable, Missing, Denied:
+		return event.Unavailable(0, err)
+	default:
+		return event.PoisonAs(event.CodeSink, err)
+	}
+}
+
+// throttleWait is how long a throttled sink leaves the service alone: its rates are by the second.
+const throttleWait = time.Second

@@ -1,0 +1,69 @@
+package sqs
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/aws/awsfake"
+	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/sourcetest"
+)
+
+func TestMain(m *testing.M) {
+	for k, v := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_CA_BUNDLE": "",
+	} {
+		_ = os.Setenv(k, v)
+	}
+	os.Exit(m.Run())
+}
+
+// origin is a queue of the fake behind a listener.
+type origin struct {
+	cloud *awsfake.Cloud
+	url   string
+	queue string
+	sent  atomic.Int64
+	group func(n int64) string
+}
+
+func newOrigin(t *testing.T, queue string) sourcetest.Origin {
+	cloud := awsfake.New(nil)
+	cloud.CreateQueue(awsfake.Queue{Name: queue})
+	srv := httptest.NewServer(cloud)
+	t.Cleanup(srv.Close)
+	return &origin{cloud: cloud, url: srv.URL, queue: queue, group: func(int64) string { return "one" }}
+}
+
+func (o *origin) Publish(_ testing.TB, bodies []string) {
+	for _, b := range bodies {
+		n := o.sent.Add(1)
+		o.cloud.Send(o.queue, awsfake.Message{Body: b, Group: o.group(n), Dedup: fmt.Sprint("d", n)})
+	}
+}
+
+func (o *origin) Open(t testing.TB, env sources.Env) sources.Source {
+	s, err := Open(t.Context(), Config{Queue: o.queue, Settings: aws.Settings{Endpoint: o.url}, Wait: 20 * time.Second}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	sourcetest.Run(t, sourcetest.Features{Unordered: true, Endless: true, Redelivers: true}, func(t *testing.T) sourcetest.Origin {
+		return newOrigin(t, "orders")
+	})
+}
+
+func TestConformanceFIFO(t *testing.T) {
+	sourcetest.Run(t, sourcetest.Features{Endless: true, Redelivers: true}, func(t *testing.T) sourcetest.Origin {
+		return newOrigin(t, "orders.fifo")
+	})
+}

@@ -1,0 +1,139 @@
+package sqs
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/aws/awsfake"
+	"github.com/leatdev/leat/pipeline/event"
+)
+
+func setting(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// Under every plan of faults: nothing is lost, nothing is taken twice by the inbox key, and each group of a FIFO queue
+// keeps its order. LEAT_TEST_SEEDS and LEAT_TEST_MESSAGES make it longer.
+func TestFaults(t *testing.T) {
+	seeds, messages := setting(t, "LEAT_TEST_SEEDS", 200), setting(t, "LEAT_TEST_MESSAGES", 60)
+	if raceEnabled {
+		seeds = min(seeds, max(40, setting(t, "LEAT_TEST_SEEDS", 0)))
+	}
+	for seed := range seeds {
+		synctest.Test(t, func(t *testing.T) { faults(t, uint64(seed), messages) })
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// log is what a pipeline has committed: by inbox key, and in order.
+type log struct {
+	mu    sync.Mutex
+	known map[string]bool
+	order []string
+	twice int
+}
+
+func (l *log) commit(key, body string) event.Outcome {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known[key] {
+		l.twice++
+		return event.Duplicate
+	}
+	l.known[key] = true
+	l.order = append(l.order, body)
+	return event.Committed
+}
+
+func faults(t *testing.T, seed uint64, messages int) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	queue := []string{"orders", "orders.fifo"}[seed%2]
+	groups := 1 + rng.IntN(6)
+	cloud := awsfake.New(awsfake.Rough(seed).Faults)
+	cloud.CreateQueue(awsfake.Queue{Name: queue, Visibility: time.Duration(2+rng.IntN(30)) * time.Second})
+	for n := range messages {
+		cloud.Send(queue, awsfake.Message{Body: fmt.Sprintf("g%d/%06d", rng.IntN(groups), n), Dedup: fmt.Sprint("d", n)})
+	}
+	if queue == "orders.fifo" {
+		cloud.DeleteQueue(queue) // once more, with groups
+		cloud.CreateQueue(awsfake.Queue{Name: queue, Visibility: time.Duration(2+rng.IntN(30)) * time.Second})
+		for n := range messages {
+			g := fmt.Sprint("g", rng.IntN(groups))
+			cloud.Send(queue, awsfake.Message{Body: fmt.Sprintf("%s/%06d", g, n), Group: g, Dedup: fmt.Sprint("d", n)})
+		}
+	}
+	l := &log{known: map[string]bool{}}
+	deadline := time.Now().Add(48 * time.Hour)
+	for run := 0; len(cloud.Messages(queue)) > 0; run++ {
+		if time.Now().After(deadline) {
+			t.Errorf("%d of %d messages still there after two days", len(cloud.Messages(queue)), messages)
+			return
+		}
+		life(t, cloud, queue, l, rand.New(rand.NewPCG(seed, uint64(run)+2)))
+	}
+	if len(l.order) != messages {
+		t.Errorf("%d of %d events committed", len(l.order), messages)
+	}
+	last := map[string]string{}
+	for _, body := range l.order {
+		g, n, _ := strings.Cut(body, "/")
+		if queue == "orders.fifo" && n <= last[g] {
+			t.Errorf("%s came after %s/%s", body, g, last[g])
+		}
+		last[g] = n
+	}
+}
+
+// life is one run of a source, from its start to its stop somewhere in the middle: each event is committed after a while,
+// or fails and goes back.
+func life(t *testing.T, cloud *awsfake.Cloud, queue string, l *log, rng *rand.Rand) {
+	s := start(t, cloud, Config{Queue: queue, Receivers: Receivers{Min: 1 + rng.IntN(3)}}, nil)
+	stop := time.After(time.Duration(1+rng.IntN(300)) * time.Second)
+	var work sync.WaitGroup
+	for more := true; more; {
+		select {
+		case m := <-s.msgs:
+			b := event.FromMessage(m)
+			for i := range b.Events {
+				key, body := b.Key(i), string(b.Events[i].Raw)
+				wait, fails := time.Duration(rng.ExpFloat64()*float64(3*time.Second)), rng.IntN(10) == 0
+				work.Go(func() {
+					time.Sleep(wait)
+					if fails {
+						b.Settle(i, event.Released, nil)
+						return
+					}
+					b.Settle(i, l.commit(key, body), nil)
+				})
+			}
+		case <-stop:
+			more = false
+		}
+	}
+	s.stop()
+	for m := range s.msgs {
+		settle(event.FromMessage(m), event.Released)
+	}
+	work.Wait()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,260 @@
+// Package sqs is a source that reads an SQS queue, standard or FIFO.
+//
+// A message is deleted only when its event is settled; until then its visibility is extended from the moment it was
+// received, also while it waits for its turn. What is given back becomes visible again: at once when the pipeline
+// stops, else after a wait that grows with its receive count. A message that comes again while the first is still in hand
+// is not passed on twice, its newer receipt handle takes the place of the old one.
+//
+// FIFO: the next event of a message group is passed on when the one before it is settled, so a batch holds at most one
+// event of each group. Groups run side by side; where an event is given back, all behind it in its group go back too.
+// This needs no order of the whole queue from the pipeline (Traits.Ordered is false), in which one slow group would
+// hold up all others, and holds across replicas, as SQS locks a group while any of it is in flight.
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/sources"
+)
+
+func init() { sources.Register("sqs", Open) }
+
+// Config is the source's YAML.
+type Config struct {
+	Queue        string `yaml:"queue" doc:"name, URL or ARN of the queue" example:"orders"`
+	aws.Settings `yaml:",inline"`
+	Wait         time.Duration `yaml:"wait,omitempty" default:"20s" min:"0s" max:"20s" doc:"how long a receive waits for messages (long polling); whole seconds"`
+	Visibility   time.Duration `yaml:"visibility,omitempty" min:"1s" max:"12h" doc:"how long a message stays hidden without a sign of leat; extended while it is in hand; whole seconds; default: the queue's own"`
+	Receivers    Receivers     `yaml:"receivers,omitempty" doc:"how many receives wait at a time: more while they come back full, fewer while they come back empty"`
+}
+
+// Receivers bounds the receives under way.
+type Receivers struct {
+	Min int `yaml:"min,omitempty" default:"1" min:"1" max:"100" doc:"at least"`
+	Max int `yaml:"max,omitempty" default:"8" min:"1" max:"100" doc:"at most"`
+}
+
+// Validate implements config.Validator.
+func (c Config) Validate() error {
+	if _, err := parseQueue(c.Queue); err != nil {
+		return &config.FieldError{Field: "queue", Err: err}
+	}
+	if err := c.Settings.Check(); err != nil {
+		return &config.FieldError{Field: "endpoint", Err: err}
+	}
+	for field, d := range map[string]time.Duration{"wait": c.Wait, "visibility": c.Visibility} {
+		if d%time.Second != 0 {
+			return &config.FieldError{Field: field, Err: errors.New("SQS counts whole seconds")}
+		}
+	}
+	if c.Receivers.Max != 0 && c.Receivers.Min > c.Receivers.Max {
+		return &config.FieldError{Field: "receivers", Err: fmt.Errorf("min %d is above max %d", c.Receivers.Min, c.Receivers.Max)}
+	}
+	return nil
+}
+
+// place is where a queue is, as far as its config says.
+type place struct{ url, name, account, region string }
+
+var (
+	queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$|^[A-Za-z0-9_-]{1,75}\.fifo$`)
+	queueURL  = regexp.MustCompile(`^https?://([^/]+)/(?:.*/)?([0-9]*)/?([^/]+)$`)
+	hostsAt   = regexp.MustCompile(`^(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.amazonaws\.com`)
+)
+
+func parseQueue(s string) (place, error) {
+	switch {
+	case s == "":
+		return place{}, errors.New("names no queue")
+	case strings.HasPrefix(s, "arn:"):
+		p := strings.Split(s, ":")
+		if len(p) != 6 || p[2] != "sqs" || !queueName.MatchString(p[5]) {
+			return place{}, fmt.Errorf("%q is no ARN of a queue, like arn:aws:sqs:eu-west-1:123456789012:orders", s)
+		}
+		return place{name: p[5], account: p[4], region: p[3]}, nil
+	case strings.Contains(s, "://"):
+		m := queueURL.FindStringSubmatch(s)
+		if m == nil || !queueName.MatchString(m[3]) {
+			return place{}, fmt.Errorf("%q is no URL of a queue, like https://sqs.eu-west-1.amazonaws.com/123456789012/orders", s)
+		}
+		p := place{url: s, name: m[3]}
+		if at := hostsAt.FindStringSubmatch(m[1]); at != nil {
+			p.region = at[1] + at[2]
+		}
+		return p, nil
+	case !queueName.MatchString(s):
+		return place{}, fmt.Errorf("%q is no name of a queue: up to 80 letters, digits, - and _, and .fifo at the end of a FIFO queue's", s)
+	}
+	return place{name: s}, nil
+}
+
+// Source reads one queue.
+type Source struct {
+	cfg       Config
+	env       sources.Env
+	log       *slog.Logger
+	transport http.RoundTripper // nil: the network
+
+	aws        awssdk.Config
+	client     *sqs.Client
+	url        string
+	fifo       bool
+	content    bool // ContentBasedDeduplication
+	visibility time.Duration
+
+	counts   Counts
+	hand     *hand
+	settler  *settler
+	stop     context.CancelFunc // of receiving
+	quit     context.CancelFunc // of everything
+	received sync.WaitGroup     // receivers and the sender
+	beating  sync.WaitGroup
+	closed   bool
+}
+
+var _ sources.Source = (*Source)(nil)
+
+// Open makes the source; it does not connect.
+func Open(_ context.Context, c Config, env sources.Env) (sources.Source, error) {
+	return open(c, env, nil), nil
+}
+
+func open(c Config, env sources.Env, transport http.RoundTripper) *Source {
+	c.Receivers.Min = max(c.Receivers.Min, 1)
+	if c.Receivers.Max == 0 {
+		c.Receivers.Max = 8
+	}
+	c.Receivers.Max = max(c.Receivers.Max, c.Receivers.Min)
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	if env.MaxEvents <= 0 {
+		env.MaxEvents = 1000
+	}
+	if env.MaxBytes <= 0 {
+		env.MaxBytes = 1 << 20
+	}
+	if env.MaxEventSize <= 0 {
+		env.MaxEventSize = 1 << 20
+	}
+	return &Source{cfg: c, env: env, log: env.Log.With("queue", c.Queue), transport: transport}
+}
+
+// Subscribe looks the queue up and starts to receive. A queue that is missing or denied, and credentials that are missing
+// or refused, are errors here. Once it runs, they are waited for.
+func (s *Source) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
+	if err := s.find(ctx); err != nil {
+		return nil, fmt.Errorf("sqs: %w", err)
+	}
+	receiving, stop := context.WithCancel(ctx)
+	working, quit := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop, s.quit = stop, quit
+	s.settler = newSettler(working, s)
+	s.hand = newHand(s)
+	out := make(chan *message.Message)
+	s.beating.Go(func() { s.hand.beat(working) })
+	s.received.Go(func() { s.hand.send(receiving, out) })
+	pool := &pool{s: s, ctx: receiving}
+	pool.start(s.cfg.Receivers.Min)
+	return out, nil
+}
+
+// find makes the client and reads what the queue says of itself.
+func (s *Source) find(ctx context.Context) error {
+	at, err := parseQueue(s.cfg.Queue)
+	if err != nil {
+		return err
+	}
+	settings := s.cfg.Settings
+	if settings.Region == "" {
+		settings.Region = at.region
+	}
+	cfg, err := aws.Load(ctx, settings, s.transport, s.cfg.Receivers.Max+settleCalls+beatCalls)
+	if err != nil {
+		return fmt.Errorf("queue %s: %w", s.cfg.Queue, err)
+	}
+	s.aws, s.client = cfg, sqs.NewFromConfig(cfg)
+	if s.url = at.url; s.url == "" {
+		in := &sqs.GetQueueUrlInput{QueueName: &at.name}
+		if at.account != "" {
+			in.QueueOwnerAWSAccountId = &at.account
+		}
+		got, err := retry(ctx, func() (*sqs.GetQueueUrlOutput, error) { return s.client.GetQueueUrl(ctx, in) })
+		if err != nil {
+			return aws.Explain(err, "queue "+s.cfg.Queue, "sqs:GetQueueUrl")
+		}
+		s.url = *got.QueueUrl
+	}
+	got, err := retry(ctx, func() (*sqs.GetQueueAttributesOutput, error) {
+		return s.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &s.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	})
+	if err != nil {
+		return aws.Explain(err, "queue "+s.cfg.Queue, "sqs:GetQueueAttributes")
+	}
+	s.fifo = strings.HasSuffix(at.name, ".fifo")
+	s.content = got.Attributes["ContentBasedDeduplication"] == "true"
+	s.visibility = s.cfg.Visibility
+	if s.visibility == 0 {
+		seconds, _ := strconv.Atoi(got.Attributes["VisibilityTimeout"])
+		s.visibility = time.Duration(seconds) * time.Second
+	}
+	if s.visibility == 0 { // the queue hides nothing: ask for it with each receive
+		s.visibility = 30 * time.Second
+		s.cfg.Visibility = s.visibility
+	}
+	if n := redriveAfter(got.Attributes["RedrivePolicy"]); n > 0 && n < 3 {
+		s.log.Warn("sqs: the queue moves messages to its dead-letter queue after very few receives; a broken connection may cost one", "maxReceiveCount", n)
+	}
+	return nil
+}
+
+var maxReceiveCount = regexp.MustCompile(`"maxReceiveCount"\s*:\s*"?([0-9]+)`)
+
+func redriveAfter(policy string) int {
+	m := maxReceiveCount.FindStringSubmatch(policy)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
+}
+
+// Close gives back what was received and not passed on, and waits until everything settled is deleted, for a while.
+func (s *Source) Close() error {
+	if s.closed || s.stop == nil {
+		return nil
+	}
+	s.closed = true
+	s.stop()
+	s.received.Wait()
+	left := s.settler.finish(closeWithin)
+	s.quit()
+	s.beating.Wait()
+	aws.Close(s.aws)
+	if left > 0 {
+		s.log.Warn("sqs: closed with messages that could not be deleted; they come again and are duplicates then", "messages", left)
+	}
+	return nil
+}
+
+// closeWithin bounds the last deletes. A message that stays comes again, and is known then.
+const closeWithin = 10 * time.Second
+
+// Counts says what the source met so far.
+func (s *Source) Counts() *Counts { return &s.counts }

@@ -1,0 +1,43 @@
+package sqs
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/aws"
+)
+
+// sleep waits; false where ctx was done first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// backoff is the wait after the n-th failure in a row, from 1: it doubles from first to most, with jitter over its half.
+func backoff(n int, first, most time.Duration) time.Duration {
+	d := min(first<<min(n-1, 20), most)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter
+}
+
+// retry repeats a call that may fare better soon, a few times.
+func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	for n := 1; ; n++ {
+		out, err := call()
+		if err == nil || n == 4 {
+			return out, err
+		}
+		if k := aws.KindOf(err); k != aws.Unreachable && k != aws.Throttled {
+			return out, err
+		}
+		if !sleep(ctx, backoff(n, 100*time.Millisecond, time.Second)) {
+			return out, err
+		}
+	}
+}
