@@ -127,3 +127,17 @@ func TestStepErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestPanicInAHandlerStopsThePipeline: the router would nack the message and say nothing (watermill v1.5.1,
+// router.go:811), so that its events were neither settled nor told of.
+func TestPanicInAHandlerStopsThePipeline(t *testing.T) {
+	run(t, plainAppend, func(r *rig) {
+		f := r.start().feed()
+		bad := f.give(func(b *event.Batch) { b.Key = func(int) string { panic("no key") } }, `{"source":"s","detail-type":"T","detail":{"order_id":"o"}}`)
+		r.join()
+		if r.err == nil || !strings.Contains(r.err.Error(), "no key") {
+			t.Errorf("ended with %v", r.err)
+		}
+		bad.is("released")
+	})
+}

@@ -174,6 +174,20 @@ func TestStopReleasesAWholeLane(t *testing.T) {
 	})
 }
 
+// TestLaneStaysClosed: also for a batch that comes when nothing of the lane waits any more.
+func TestLaneStaysClosed(t *testing.T) {
+	run(t, numbered("{ feed: { ordered: true }, order_by: data.order_id }", ""), func(r *rig) {
+		f := r.start().feed()
+		early := f.send(order("a-2", "a", 2))
+		r.wait()
+		late := f.afterStop(r, order("a-1", "a", 1), order("b-1", "b", 1))
+		r.join()
+		r.ok()
+		early.is("released")
+		late.is("released committed")
+	})
+}
+
 func TestUnknownOutcomeIsRepeated(t *testing.T) {
 	for _, tt := range []struct {
 		name          string

@@ -30,7 +30,7 @@ type delivery struct {
 
 // outgoing is an item with the attempts that it has cost.
 type outgoing struct {
-	item
+	*item
 	attempts int
 }
 
@@ -96,7 +96,7 @@ func (d *delivery) all(ctx context.Context, items []item) error {
 	for _, chunk := range chunks(items, limit, int(d.r.plan.frame.Batch.Bytes)) {
 		todo := make([]outgoing, len(chunk))
 		for i := range chunk {
-			todo[i].item = chunk[i]
+			todo[i].item = &chunk[i]
 		}
 		if err := d.send(ctx, todo); err != nil || d.stopAt > 0 {
 			return err
@@ -192,7 +192,7 @@ func (d *delivery) wanted(todo []outgoing) []outgoing {
 func (d *delivery) oneOfEach(todo []outgoing) (wave, rest []outgoing) {
 	seen := map[lane]bool{}
 	for i := range todo {
-		if l := d.r.laneOf(&todo[i].item, d.events); seen[l] {
+		if l := d.r.laneOf(todo[i].item, d.events); seen[l] {
 			rest = append(rest, todo[i])
 		} else {
 			seen[l] = true

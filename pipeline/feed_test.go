@@ -28,12 +28,13 @@ type feed struct {
 	messages chan *message.Message
 	offset   int // of the cursor, before the next event
 	fault    error
+	late     chan chan *message.Message // of what still comes after the stop
 	once     sync.Once
 	closed   bool
 }
 
 func newFeed(t *testing.T, c feedConfig) *feed {
-	return &feed{t: t, cfg: c, messages: make(chan *message.Message, 1000)}
+	return &feed{t: t, cfg: c, messages: make(chan *message.Message, 1000), late: make(chan chan *message.Message, 1)}
 }
 
 func (f *feed) Traits() sources.Traits { return sources.Traits{Ordered: f.cfg.Ordered, Ends: true} }
@@ -45,6 +46,15 @@ func (f *feed) Subscribe(ctx context.Context, _ string) (<-chan *message.Message
 	out := make(chan *message.Message)
 	go func() {
 		defer close(out)
+		defer func() {
+			select {
+			case late := <-f.late:
+				for m := range late {
+					out <- m
+				}
+			default:
+			}
+		}()
 		for {
 			select {
 			case m, ok := <-f.messages:
@@ -103,6 +113,18 @@ func (f *feed) give(touch func(*event.Batch), bodies ...string) *sent {
 	touch(b)
 	s.m = b.Message(context.Background())
 	f.messages <- s.m
+	return s
+}
+
+// afterStop stops the daemon and gives it one more batch, as a source may that had it in hand.
+func (f *feed) afterStop(r *rig, bodies ...string) *sent {
+	late := make(chan *message.Message)
+	f.late <- late
+	r.stop()
+	r.wait()
+	s := f.give(func(*event.Batch) {}, bodies...)
+	late <- <-f.messages
+	close(late)
 	return s
 }
 

@@ -91,6 +91,26 @@ func TestNoRoomBeforeTheStop(t *testing.T) {
 	})
 }
 
+// TestNothingPassesTheClosedGate: a small batch would fit where a larger one was refused, and would overtake it.
+func TestNothingPassesTheClosedGate(t *testing.T) {
+	for _, source := range []string{"{ feed: {} }", "{ feed: { ordered: true, cursor: true } }"} {
+		run(t, strings.Replace(narrow, "{ feed: {} }", source, 1), func(r *rig) {
+			r.start()
+			r.store.slow = time.Second
+			f := r.feed()
+			first := f.send(orders(8, 8)...)
+			refused := f.send(orders(5, 5)...)
+			r.wait()
+			small := f.afterStop(r, order("e-99", "o", 1))
+			r.join()
+			r.ok()
+			first.is("committed" + strings.Repeat(" committed", 7))
+			refused.is("released" + strings.Repeat(" released", 4))
+			small.is("released")
+		})
+	}
+}
+
 // TestGateBoundsGoroutines shows the router's fault first (watermill v1.5.1, message/router.go:670: a goroutine for
 // every message, as many as the subscriber lets out), then the gate's bound.
 func TestGateBoundsGoroutines(t *testing.T) {

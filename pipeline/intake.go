@@ -22,6 +22,12 @@ func (p *pipe) handle(m *message.Message) error {
 	defer p.flight.done()
 	defer p.room.give(len(b.Events), size)
 	defer pass.pass()
+	defer func() {
+		if v := recover(); v != nil { // of the source's own functions, or a fault of ours: the router would hide it
+			p.fail(panicked("intake", v))
+			p.release(b)
+		}
+	}()
 
 	work := p.prepare(b)
 	if !p.inTurn(b) || pass.enter(p.hard) {

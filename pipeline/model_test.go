@@ -50,6 +50,8 @@ type history struct {
 	refuse map[string]bool // ids that the sink refuses for good
 	calm   bool            // no faults
 	final  map[string]string
+	// between is called between sessions; nil: nothing.
+	between func()
 }
 
 // TestModel runs pipelines under random faults (redelivery, store errors, lost answers, partial and whole failures and
@@ -81,10 +83,17 @@ func (h *history) chance(n int) bool {
 	return !h.calm && h.rnd.IntN(100) < n
 }
 
+// below gives a number under n.
+func (h *history) below(n int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rnd.IntN(n)
+}
+
 func (h *history) play() {
-	for i := range 30 + h.rnd.IntN(30) {
-		id, stream, amount := fmt.Sprintf("e-%d", i), fmt.Sprintf("o-%d", h.rnd.IntN(4)), 1+h.rnd.IntN(9)
-		switch h.rnd.IntN(12) {
+	for i := range 30 + h.below(30) {
+		id, stream, amount := fmt.Sprintf("e-%d", i), fmt.Sprintf("o-%d", h.below(4)), 1+h.below(9)
+		switch h.below(12) {
 		case 0:
 			amount = 0 // filtered
 		case 1:
@@ -97,8 +106,8 @@ func (h *history) play() {
 		h.bodies = append(h.bodies, order(id, stream, amount))
 	}
 	h.breakThings()
-	for range 2 + h.rnd.IntN(4) {
-		h.session(h.rnd.IntN(len(h.bodies)))
+	for range 2 + h.below(4) {
+		h.session(h.below(len(h.bodies)))
 	}
 	h.mu.Lock()
 	h.calm = true
@@ -146,6 +155,9 @@ func (h *history) breakThings() {
 
 // session runs the daemon once and gives it up to n events that it has not acknowledged, and some that it has.
 func (h *history) session(n int) {
+	if h.between != nil {
+		h.between()
+	}
 	f := h.start().feed()
 	var given []*sent
 	var names [][]string
@@ -158,7 +170,7 @@ func (h *history) session(n int) {
 	}
 	for n > 0 && next < len(h.bodies) {
 		var batch []string
-		for size := 1 + h.rnd.IntN(6); size > 0 && next < len(h.bodies); next++ {
+		for size := 1 + h.below(6); size > 0 && next < len(h.bodies); next++ {
 			if !f.cfg.Cursor && h.acked(h.bodies[next]) && !h.chance(15) {
 				continue
 			}
@@ -172,7 +184,7 @@ func (h *history) session(n int) {
 		given = append(given, f.send(batch...))
 		names = append(names, batch)
 		if h.chance(40) {
-			time.Sleep(time.Duration(h.rnd.IntN(300)) * time.Millisecond)
+			time.Sleep(time.Duration(h.below(300)) * time.Millisecond)
 		}
 	}
 	switch {
@@ -180,7 +192,7 @@ func (h *history) session(n int) {
 		time.Sleep(time.Minute)
 		h.finish()
 	case h.chance(40):
-		time.Sleep(time.Duration(h.rnd.IntN(2000)) * time.Millisecond)
+		time.Sleep(time.Duration(h.below(2000)) * time.Millisecond)
 		h.drain()
 	case h.chance(50):
 		h.die()

@@ -129,6 +129,11 @@ type panicError struct {
 
 func newPanic(v any) error { return &panicError{value: v, stack: debug.Stack()} }
 
+// panicked makes the error that stops a pipeline of a panic in one of its handlers.
+func panicked(where string, v any) error {
+	return fmt.Errorf("%s: panic: %v\n%s", where, v, debug.Stack())
+}
+
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // unitOf makes the unit of an event that gives something; ok is false where nothing is to be committed.

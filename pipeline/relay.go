@@ -155,6 +155,11 @@ func (r *relay) read(pages chan<- *eventstore.Page) {
 func (r *relay) handle(m *message.Message) error {
 	job, _ := m.Context().Value(relayJobKey{}).(relayJob)
 	var err error
+	defer func() {
+		if v := recover(); v != nil {
+			r.pipe.fail(panicked("relay "+r.plan.name, v))
+		}
+	}()
 	switch {
 	case job.retry:
 		err = r.again(r.pipe.hard)

@@ -73,7 +73,9 @@ func newRig(t *testing.T, yaml string, store eventstore.Store) *rig {
 	r.load(yaml)
 	t.Cleanup(func() {
 		r.halt()
-		store.Close()
+		if store != nil {
+			store.Close()
+		}
 	})
 	return r
 }
