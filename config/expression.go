@@ -286,7 +286,7 @@ func (c scope) tree(n *yaml.Node, f *field) (Tree, bool) {
 		for _, e := range entries {
 			inner := c.in(e.key.Value)
 			var sub Tree
-			good := true
+			var good bool
 			if isNull(deref(e.val)) {
 				var x Expr
 				x, good = inner.leaf(e, f)

@@ -61,7 +61,7 @@ func (l *loader) parse(f *source) *yaml.Node {
 func signs(text string) int {
 	n := strings.Count(text, ",") + strings.Count(text, "[") + strings.Count(text, "{") +
 		strings.Count(text, "- ") + strings.Count(text, ": ") + strings.Count(text, "? ")
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		if text[i] == '\n' || text[i] == '\r' {
 			n++
 		}

@@ -17,7 +17,7 @@ func (f *source) spots(n *yaml.Node) []spot {
 	r := &scalarReader{value: n.Value, text: f.text, at: f.offset(n.Line, n.Column), line: n.Line, col: n.Column}
 	r.out = make([]spot, 0, len(n.Value)+1)
 	r.properties()
-	ok := true
+	var ok bool
 	switch {
 	case n.Style&yaml.DoubleQuotedStyle != 0:
 		r.step()

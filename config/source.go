@@ -175,7 +175,6 @@ func mask(s string, masks []stretch, col, end int) (string, int, int) {
 	sort.Slice(masks, func(i, j int) bool { return masks[i].from < masks[j].from })
 	runes := []rune(s)
 	var out []rune
-	moved := func(c int) int { return c }
 	at := 0
 	type shift struct{ from, to, start, end int }
 	var shifts []shift
@@ -194,7 +193,7 @@ func mask(s string, masks []stretch, col, end int) (string, int, int) {
 		at = to
 	}
 	out = append(out, runes[at:]...)
-	moved = func(c int) int {
+	moved := func(c int) int {
 		i, delta := c-1, 0
 		for _, x := range shifts {
 			switch {

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"errors"
 	"github.com/cockroachdb/apd/v3"
 	"github.com/expr-lang/expr/ast"
 )
@@ -211,7 +212,8 @@ func (c *compiler) fold(at ast.Node, n *node, parts ...*node) *node {
 		f.size = n.size
 		return f
 	}
-	if e, ok := v.err.(*TypeError); ok {
+	var e *TypeError
+	if errors.As(v.err, &e) {
 		e.site = &site{src: e.site.src, what: e.site.what}
 		return c.fail(at, CodeType, "", "%s", e.reason())
 	}

@@ -18,7 +18,7 @@ type caseForms struct{ lower, upper string }
 
 func fold(s string) *folded {
 	ascii := true
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			ascii = false
 		}

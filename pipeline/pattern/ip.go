@@ -28,7 +28,7 @@ func (a address) compare(b address) int {
 // looksLikeAddress is the service's gate before it tries to read an address: digits and three dots, or hex digits and colons.
 func looksLikeAddress[T string | []byte](s T) bool {
 	dots, colons, digit := 0, 0, false
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch c := s[i]; {
 		case c >= '0' && c <= '9':
 			digit = true
@@ -60,7 +60,7 @@ func parseAddress[T string | []byte](s T) (address, bool) {
 	if !looksLikeAddress(s) {
 		return address{}, false
 	}
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] == '.' {
 			return parse4(s)
 		}
@@ -76,7 +76,7 @@ func parse4[T string | []byte](s T) (address, bool) {
 		return address{}, false
 	}
 	var all, part uint64
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] == '.' {
 			all, part = all<<8|part, 0
 			continue
@@ -139,7 +139,7 @@ func parse6[T string | []byte](s T) (address, bool) {
 			return address{}, false
 		}
 		moved := n - gap
-		for k := 0; k < moved; k++ {
+		for k := range moved {
 			groups[7-k] = groups[n-1-k]
 			groups[n-1-k] = 0
 		}
@@ -147,7 +147,7 @@ func parse6[T string | []byte](s T) (address, bool) {
 		return address{}, false
 	}
 	a := address{six: true}
-	for k := 0; k < 4; k++ {
+	for k := range 4 {
 		a.hi = a.hi<<16 | groups[k]
 		a.lo = a.lo<<16 | groups[k+4]
 	}

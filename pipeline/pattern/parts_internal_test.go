@@ -237,7 +237,7 @@ func TestSpans(t *testing.T) {
 	check := func() {
 		t.Helper()
 		x := newIndex()
-		for range len(all) {
+		for range all {
 			x.conds.take()
 		}
 		for point := uint64(0); point < 560; point += 7 {

@@ -117,7 +117,7 @@ func complexity(globs []*glob) int {
 				set(stars, p)
 				p++
 			}
-			for j := 0; j < len(part); j++ {
+			for j := range len(part) {
 				literal(part[j], p)
 				p++
 			}

@@ -137,7 +137,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Mistakes is the error of Compile: all that is wrong, in the order of the steps.
-type Mistakes []*Error
+type Mistakes []*Error //nolint:errname // a list of errors, not one
 
 // Error gives them line by line.
 func (m Mistakes) Error() string { return errors.Join(m.Unwrap()...).Error() }

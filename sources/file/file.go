@@ -222,7 +222,7 @@ func (s *Source) pump(ctx context.Context, out chan<- *message.Message, sp *spli
 	work := context.WithoutCancel(ctx) // a stop does not cancel what is in flight
 	for {
 		p, err := sp.next(final)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -226,7 +227,7 @@ func TestSplitsAlike(t *testing.T) {
 			var open []*pack // keeps chunks in use, a dozen at a time
 			for {
 				p, err := sp.next(true)
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
 				}
 				if err != nil {

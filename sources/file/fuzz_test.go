@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -22,7 +23,7 @@ func FuzzSplit(f *testing.F) {
 		var got []string
 		for {
 			p, err := sp.next(final)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -135,7 +136,7 @@ func (s *splitter) next(final bool) (*pack, error) {
 			return s.ready(p), nil
 		}
 		if s.err != nil {
-			if s.err == io.EOF && final && s.from < s.to {
+			if errors.Is(s.err, io.EOF) && final && s.from < s.to {
 				return s.last(p)
 			}
 			return nil, s.err

@@ -140,7 +140,7 @@ func (in *input) verify(p place, id *identity) (verdict, error) {
 	if err == nil && in.packed {
 		_, err = io.CopyN(io.Discard, r, p.offset-p.start-int64(p.length))
 	}
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return shorter, nil
 	}
 	return holds, err
