@@ -42,3 +42,14 @@ func BenchmarkSchema(b *testing.B) {
 		Schema()
 	}
 }
+
+// BenchmarkHostile loads what wants to cost a lot: each stays below 50 ms.
+func BenchmarkHostile(b *testing.B) {
+	for _, h := range hostiles() {
+		b.Run(strings.ReplaceAll(h.name, " ", "_"), func(b *testing.B) {
+			for b.Loop() {
+				LoadBytes("hostile.yaml", []byte(h.text), Options{Env: testEnv})
+			}
+		})
+	}
+}

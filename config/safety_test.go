@@ -11,8 +11,13 @@ import (
 	"time"
 )
 
-// TestHostileFiles refuses each file in moments and with little memory, whatever its size.
-func TestHostileFiles(t *testing.T) {
+// hostile is a file that wants to cost a lot.
+type hostile struct {
+	name, text string
+	want       Code
+}
+
+func hostiles() []hostile {
 	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
 	for i := 1; i < 10; i++ {
 		bomb += fmt.Sprintf("a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 10), ", "))
@@ -21,10 +26,7 @@ func TestHostileFiles(t *testing.T) {
 	for i := range 1400 {
 		stairs += strings.Repeat(" ", i) + "a:\n"
 	}
-	for _, tt := range []struct {
-		name, text string
-		want       Code
-	}{
+	return []hostile{
 		{"alias bomb", bomb, CodeTooLarge},
 		{"alias bomb under x-", "x-bomb:\n  " + strings.ReplaceAll(bomb, "\n", "\n  ") + "\npipelines: *a9\n", CodeTooLarge},
 		{"brackets", strings.Repeat("[", 100_000), CodeTooLarge},
@@ -53,7 +55,12 @@ func TestHostileFiles(t *testing.T) {
 		{"a template of braces", "pipelines: { p: { source: { file: { path: x } }, steps: [ { append: { stream: '" + strings.Repeat("{{", 19_000) + "' } } ] } }", ""},
 		{"a pattern of brackets", "pipelines: { p: { source: { file: { path: x } }, steps: [ { match: '" + strings.Repeat("{\"a\":", 9_000) + "' } ] } }", CodePattern},
 		{"placeholders", "pipelines: { p: { source: { file: { path: '" + strings.Repeat("${X}", 9_000) + "' } } } }", CodeInterpolation},
-	} {
+	}
+}
+
+// TestHostileFiles refuses each file in moments and with little memory, whatever its size.
+func TestHostileFiles(t *testing.T) {
+	for _, tt := range hostiles() {
 		t.Run(tt.name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -61,16 +68,11 @@ func TestHostileFiles(t *testing.T) {
 			_, ds := LoadBytes("hostile.yaml", []byte(tt.text), Options{Env: testEnv})
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
-			// A busy machine may have taken its share of the time: the best of a few runs counts.
-			for range retries {
-				start := time.Now()
-				LoadBytes("hostile.yaml", []byte(tt.text), Options{Env: testEnv})
-				took = min(took, time.Since(start))
-			}
 			if !ds.HasErrors() {
 				t.Fatal("it was taken")
 			}
-			if limit := 50 * time.Millisecond; took > limit && retries > 0 {
+			// Far above what it takes (below 50 ms, see BenchmarkHostile): what runs away takes minutes.
+			if limit := 10 * time.Second; took > limit {
 				t.Errorf("it took %v", took)
 			}
 			if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 64 {
