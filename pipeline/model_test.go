@@ -16,9 +16,6 @@ import (
 	"github.com/leatdev/leat/pipeline/poison"
 )
 
-// seeds is how many histories the model test walks through; repeat one with -run 'TestModel/seed=7$'.
-const seeds = 200
-
 var modelSources = []string{
 	"{ feed: { keyed: true } }",
 	"{ feed: { keyed: true, ordered: true } }",

@@ -112,7 +112,7 @@ func TestBuiltBesideOnSQLite(t *testing.T) {
 
 // TestModelOnSQLite walks through a few of TestModel's histories, with the file closed and opened between sessions.
 func TestModelOnSQLite(t *testing.T) {
-	for seed := range len(modelSources) * 3 {
+	for seed := range diskSeeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			onSQLite(t, strings.Replace(modelPipeline, "SOURCE", modelSources[seed%len(modelSources)], 1), func(r *rig, reopen func()) {
 				h := &history{rig: r, rnd: rand.New(rand.NewPCG(uint64(seed), 1)), refuse: map[string]bool{}, final: map[string]string{}, between: reopen}
