@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	driver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -17,6 +18,7 @@ func classify(err error) error {
 	if err == nil || !errors.As(err, &e) {
 		return err
 	}
+	err = &lineError{err}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
 		return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)
@@ -29,6 +31,16 @@ func classify(err error) error {
 	}
 	return err
 }
+
+// lineError shows the first line of an error: the driver gives some messages twice, one below the other.
+type lineError struct{ err error }
+
+func (e *lineError) Error() string {
+	text, _, _ := strings.Cut(e.err.Error(), "\n")
+	return text
+}
+
+func (e *lineError) Unwrap() error { return e.err }
 
 // isConstraint reports a broken rule of the schema, which the evaluation of units should have kept.
 func isConstraint(err error) bool {

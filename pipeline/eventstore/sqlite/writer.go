@@ -108,7 +108,9 @@ type writer struct {
 
 	head      int64
 	committed time.Time
-	broken    bool // memory may differ from the file
+	broken    bool      // memory may differ from the file
+	told      time.Time // when the log heard last that nothing can be written
+	down      bool      // and has not heard yet that it goes again
 }
 
 // reload reads where the log ends, and the part of the index that is in memory.
@@ -316,8 +318,23 @@ func (w *writer) mend() error {
 	if err := w.reload(context.Background()); err != nil {
 		return fmt.Errorf("%w: the store is read again after a failure: %w", eventstore.ErrUnavailable, err)
 	}
-	w.s.log.Info("the event store writes again", "head", w.head)
 	return nil
+}
+
+// tellEvery is how often the log hears of a store that cannot write: on a full disk small commits go through between
+// large ones that do not.
+const tellEvery = 10 * time.Second
+
+// tell notes in the log that the store stopped writing, and that it began again if the log knows of the stop.
+func (w *writer) tell(err error) {
+	switch now := w.s.now(); {
+	case err != nil && now.Sub(w.told) >= tellEvery:
+		w.told, w.down = now, true
+		w.s.log.Error("the event store cannot write", "err", classify(err))
+	case err == nil && w.down:
+		w.down = false
+		w.s.log.Info("the event store writes again", "head", w.head)
+	}
 }
 
 // transact runs a batch in one transaction. After an error nothing of it is there, or, where the commit itself failed,
@@ -346,10 +363,11 @@ func (w *writer) transact(batch []*request) (left *request, err error) {
 	}
 	if err != nil {
 		if w.broken {
-			w.s.log.Error("the event store cannot write", "err", err)
+			w.tell(err)
 		}
 		return nil, err
 	}
+	w.tell(nil)
 	w.committedAll(d, x, slices)
 	for i, r := range batch {
 		if r.job != nil {
