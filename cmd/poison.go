@@ -259,11 +259,14 @@ func (a *app) showParked(e *poison.Entry, p *place) error {
 	}
 	field("trace", e.TraceID)
 	field("metadata", string(e.Metadata))
-	edited := ""
-	if e.Edited {
-		edited = ", edited"
+	note := ""
+	switch {
+	case e.Edited:
+		note = ", edited"
+	case e.Code == event.CodeTooLarge && e.Relay == "":
+		note = ", cut: the beginning of a body that is too large; `poison edit` takes a whole one"
 	}
-	fmt.Fprintf(&b, "payload    %s, %d bytes%s\n", e.Envelope, len(e.Payload), edited)
+	fmt.Fprintf(&b, "payload    %s, %d bytes%s\n", e.Envelope, len(e.Payload), note)
 	const most = 8 << 10
 	body := e.Payload[:min(len(e.Payload), most)]
 	if utf8.Valid(e.Payload) {

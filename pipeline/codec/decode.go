@@ -25,7 +25,7 @@ import (
 // which field or which byte is at fault. They never quote the body. Envelope and the other fields are unspecified then.
 func Decode(e *event.Event, want event.Envelope, maxSize int) error {
 	if maxSize > 0 && len(e.Raw) > maxSize {
-		return event.PoisonAs(event.CodeTooLarge, fmt.Errorf("codec: the body is larger than the limit of %d bytes", maxSize))
+		return event.PoisonAs(event.CodeTooLarge, fmt.Errorf("codec: the body is larger than limits.event_size, %d bytes; only its beginning is kept", maxSize))
 	}
 	e.ID, e.Source, e.Type, e.Subject, e.Time, e.Data = "", "", "", "", time.Time{}, nil
 	raw := e.Raw
