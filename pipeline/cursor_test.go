@@ -106,6 +106,26 @@ pipelines:
 	})
 }
 
+// TestCursorNeverPassesWhatWasNotParked: what failed is parked, or it comes again.
+func TestCursorNeverPassesWhatWasNotParked(t *testing.T) {
+	run(t, strings.Replace(noLog, "{ feed: { keyed: true } }", "{ feed: { ordered: true, cursor: true } }", 1), func(r *rig) {
+		f := r.start().feed()
+		tries := 0
+		r.store.breaks(func(string) error {
+			if tries++; tries == 1 {
+				return eventstore.ErrUnavailable
+			}
+			return nil
+		}, nil)
+		sent := f.send("no json", order("e-2", "o", 2))
+		r.wait()
+		r.drain()
+		r.ok()
+		sent.is("released delivered")
+		same(r, "cursor", r.cursor(), "")
+	})
+}
+
 func TestSourceResumesAtItsCursor(t *testing.T) {
 	run(t, keepBig, func(r *rig) {
 		r.start().feed().send(order("e-1", "o-1", 900), order("e-2", "o-1", 901)).is("committed committed")

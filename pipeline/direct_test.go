@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -206,4 +207,47 @@ func TestOutbox(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWithoutALogParallel(t *testing.T) {
+	for _, tt := range []struct {
+		source string
+		most   int
+	}{
+		{"{ feed: {} }", 3},
+		{"{ feed: { ordered: true } }", 1}, // its order is worth more
+	} {
+		run(t, `
+pipelines:
+  p:
+    source: `+tt.source+`
+    steps:
+      - limits: { parallel: 3 }
+        batch: { events: 1 }
+        forward: { catch: { name: a } }
+`, func(r *rig) {
+			r.sink("a").failing(func(context.Context, []event.Recorded) error { time.Sleep(time.Second); return nil })
+			r.start().feed().send(orders(40, 5)...).outcomes()
+			r.finish()
+			r.ok()
+			same(r, "delivered", len(r.sink("a").ids()), 40)
+			same(r, "calls at a time", r.sink("a").most, tt.most)
+		})
+	}
+}
+
+func TestWithoutALogRename(t *testing.T) {
+	run(t, noLog, func(r *rig) {
+		r.sink("b").refuse(func(string) error { return event.Poison(errRefused) })
+		r.start().feed().send(order("e-2", "o", 2)).is("poisoned")
+		r.drain()
+		r.sink("b").failing(nil)
+		r.load(strings.Replace(noLog, "name: second", "name: other\n        was: second", 1)).start()
+		same(r, "parked", r.parked(), []string{"other parked poison shop|e-2 1"})
+		r.again(poison.Filter{})
+		r.finish()
+		r.ok()
+		same(r, "parked", r.parked(), nil)
+		same(r, "delivered", r.sink("b").ids(), []string{"e-2"})
+	})
 }

@@ -103,6 +103,15 @@ func (r *relay) poke() {
 	}
 }
 
+// mayResend reports whether the relay has anything parked that another process may have mended or dropped.
+func (r *relay) mayResend() bool {
+	if r.holding.any() {
+		return true
+	}
+	n, _, err := r.pipe.store.CountParked(r.pipe.soft, poison.Filter{Relay: r.plan.id, States: []poison.State{poison.Retrying}})
+	return err == nil && n > 0
+}
+
 // again takes up the entries that were sent again and, behind those that are mended or gone, the held ones.
 func (r *relay) again(ctx context.Context) error {
 	asked := r.asked.Load()

@@ -381,3 +381,55 @@ func TestForeignParkedPosition(t *testing.T) {
 		}
 	})
 }
+
+// TestMendedByAnotherProcess: nobody tells the daemon; it looks every half minute.
+func TestMendedByAnotherProcess(t *testing.T) {
+	for _, tt := range []struct {
+		hold string
+		mend func(r *rig) error
+		want []string
+	}{
+		{"stream", func(r *rig) error {
+			_, err := r.store.DropParked(context.Background(), poison.Filter{States: []poison.State{poison.Parked}})
+			return err
+		}, []string{"e-1", "e-2", "e-4", "e-5"}},
+		{"none", func(r *rig) error {
+			_, err := r.store.SetParked(context.Background(), poison.Filter{}, poison.Retrying)
+			return err
+		}, []string{"e-1", "e-2", "e-4", "e-5", "e-3"}},
+	} {
+		t.Run(tt.hold, func(t *testing.T) {
+			run(t, holdingAs(tt.hold), func(r *rig) {
+				r.sink("out").refuse(only("e-3", event.Poison(errRefused)))
+				r.start().feed().send(mixed()...).outcomes()
+				r.wait()
+				r.sink("out").failing(nil)
+				if err := tt.mend(r); err != nil {
+					t.Fatal(err)
+				}
+				sleepFor(time.Minute)
+				got := r.sink("out").ids()
+				slices.Sort(got[:3])
+				same(r, "delivered", got, tt.want)
+				same(r, "parked", r.parked(), nil)
+				r.finish()
+				r.ok()
+			})
+		})
+	}
+}
+
+func TestTraceIDOfParkedEvents(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	run(t, holdingAs("stream"), func(r *rig) {
+		r.sink("out").refuse(only("e-1", event.Poison(errRefused)))
+		trace := func(b *event.Batch) { b.Events[0].SetMeta("traceparent", parent) }
+		f := r.start().feed()
+		f.give(trace, order("e-1", "o", 1)).is("committed")
+		f.give(trace, "no json").is("poisoned")
+		r.finish()
+		for _, e := range r.entries() {
+			same(r, "trace of "+e.Step, e.TraceID, "0af7651916cd43dd8448eb211c80319c")
+		}
+	})
+}

@@ -27,14 +27,16 @@ func (p *pipe) retryLoop() {
 		if first {
 			close(p.retried)
 		}
+		told := false
 		select {
 		case <-p.soft.Done():
 			return
 		case <-p.retryWake:
+			told = true
 		case <-tick.C:
 		}
 		for _, r := range p.relays {
-			if p.plan.log {
+			if p.plan.log && (told || r.mayResend()) {
 				r.poke()
 			}
 		}

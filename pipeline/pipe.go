@@ -181,10 +181,15 @@ func (p *pipe) openRelays(ctx context.Context) error {
 		}
 		p.relays = append(p.relays, r)
 	}
-	if !p.plan.log {
-		return nil
+	if p.plan.log {
+		return p.register(ctx)
 	}
-	return p.register(ctx)
+	for _, r := range p.relays {
+		if err := r.adopt(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // persist calls write until it succeeds, the pipeline stops, or somebody else owns the relay.
