@@ -16,8 +16,9 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore/plan"
 )
 
-// copyRows is how many events go by COPY, a round trip of its own; fewer are part of the second round trip.
-var copyRows = 24
+// copyRows is how many events go by COPY, a round trip of its own that costs the server less than arrays do; fewer are
+// part of the second round trip.
+var copyRows = 6
 
 const insertEvents = "INSERT INTO leat_events (" + columns + `) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
 $7::int[], $8::int[], $9::int[], $10::int[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bytea[], $19::bytea[])`

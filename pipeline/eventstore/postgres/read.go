@@ -41,17 +41,10 @@ func (p *pager) saw(rows, bytes int) {
 
 // rows reads rows of columns. Their memory is their own, in pieces that several of them share.
 func (s *Store) rows(ctx context.Context, sql string, args []any, each func(r *row) error) error {
-	if err := s.ready(ctx); err != nil {
-		return err
-	}
-	rows, err := s.pool.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
-	if err != nil {
-		return s.reading(ctx, err)
-	}
-	defer rows.Close()
 	var slab []byte
 	var own [columnCount][]byte
-	for rows.Next() {
+	args = append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)
+	return s.query(ctx, sql, args, func(rows pgx.Rows) error {
 		raw := rows.RawValues()
 		if len(raw) != columnCount {
 			return fmt.Errorf("postgres: a row of the log has %d columns", len(raw))
@@ -80,11 +73,8 @@ func (s *Store) rows(ctx context.Context, sql string, args []any, each func(r *r
 			}
 			r.damaged = bad
 		}
-		if err := each(&r); err != nil {
-			return err
-		}
-	}
-	return s.reading(ctx, rows.Err())
+		return each(&r)
+	})
 }
 
 // span is a piece of the log to read.

@@ -166,8 +166,9 @@ func checkServer(ctx context.Context, q querier) error {
 
 // schemaVersion gives the version of the schema, 0 where it is not there; one that is newer than this program is refused.
 func schemaVersion(ctx context.Context, q querier, schema string) (version int, err error) {
+	// Not to_regclass: what it has once not found, it does not find behind a lock that was waited for.
 	var there bool
-	if err := q.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", quote(schema)+".leat_schema").Scan(&there); err != nil || !there {
+	if err := q.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'leat_schema')", schema).Scan(&there); err != nil || !there {
 		return 0, err
 	}
 	if err := q.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM leat_schema").Scan(&version); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/plan"
@@ -20,17 +21,33 @@ func (s *Store) query(ctx context.Context, sql string, args []any, each func(row
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return s.reading(ctx, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows); err != nil {
-			return err
+	return s.reading(ctx, s.again(ctx, func() (given bool, err error) {
+		rows, err := s.pool.Query(ctx, sql, args...)
+		if err != nil {
+			return false, err
 		}
+		defer rows.Close()
+		for rows.Next() {
+			given = true
+			if err := each(rows); err != nil {
+				return true, err
+			}
+		}
+		return given, rows.Err()
+	}))
+}
+
+// again calls fn once more where a connection of the pool turned out to be dead before anything came of it: after the
+// server was started again, the pool's other connections may be so too, and are let go.
+func (s *Store) again(ctx context.Context, fn func() (given bool, err error)) error {
+	given, err := fn()
+	var refused *pgconn.ConnectError
+	if err == nil || given || ctx.Err() != nil || s.closed() || !tables.Outage(err) || errors.As(err, &refused) {
+		return err
 	}
-	return s.reading(ctx, rows.Err())
+	s.pool.Reset()
+	_, err = fn()
+	return err
 }
 
 // transact runs fn in a transaction of the pool. It neither takes nor waits for the lock on the log.
@@ -41,7 +58,12 @@ func (s *Store) transact(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	if s.cfg.ReadOnly {
 		return eventstore.ErrReadOnly
 	}
-	return s.reading(ctx, pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, fn))
+	return s.reading(ctx, s.again(ctx, func() (begun bool, err error) {
+		return begun, pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+			begun = true
+			return fn(tx)
+		})
+	}))
 }
 
 // writeTables is the tables' way to write.

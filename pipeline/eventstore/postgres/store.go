@@ -236,9 +236,13 @@ func (s *Store) head(ctx context.Context) (eventstore.Head, error) {
 	if err := s.ready(ctx); err != nil {
 		return eventstore.Head{}, err
 	}
-	h, err := readHead(ctx, s.pool)
+	var h eventstore.Head
+	err := s.query(ctx, selectHead, nil, func(rows pgx.Rows) error { return rows.Scan(&h.Position, &h.Committed) })
 	if err != nil {
-		return h, s.reading(ctx, err)
+		return h, err
+	}
+	if h.Position > 0 {
+		h.Committed = h.Committed.UTC()
 	}
 	s.publish(h.Position, h.Committed)
 	return h, nil

@@ -70,11 +70,13 @@ func (w *writer) apart(batch []*request) *request {
 	return nil
 }
 
-func (w *writer) connect(ctx context.Context) error {
+func (w *writer) connect() error {
 	if w.c != nil && !w.c.IsClosed() {
 		return nil
 	}
 	w.memory.forget()
+	ctx, cancel := context.WithTimeout(w.s.ctx, roundTrip/3)
+	defer cancel()
 	c, err := w.s.connect(ctx)
 	if err != nil {
 		return err
@@ -98,10 +100,13 @@ var errUnknown = errors.New("postgres: whether the commit went through is not kn
 
 // transact runs a batch in one transaction. After an error nothing of it is there, unless it is errUnknown.
 func (w *writer) transact(batch []*request) (left *request, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*roundTrip)
-	defer cancel()
-	if err := w.connect(ctx); err != nil {
+	if err := w.connect(); err != nil {
 		return nil, err
+	}
+	// A deadline on the connection, as a context with one costs a goroutine for each message.
+	ctx := context.Background()
+	if err := w.c.PgConn().Conn().SetDeadline(time.Now().Add(2 * roundTrip)); err != nil {
+		return nil, w.abandon(ctx, err)
 	}
 	known, err := w.lookup(ctx, batch)
 	if err != nil {
@@ -223,7 +228,7 @@ func (w *writer) resolve(xid int64, cause error) error {
 }
 
 func (w *writer) ask(ctx context.Context, xid int64) (status string, err error) {
-	if err := w.connect(ctx); err != nil {
+	if err := w.connect(); err != nil {
 		return "", err
 	}
 	err = w.c.QueryRow(ctx, "SELECT coalesce(pg_xact_status($1::text::xid8), '')", fmt.Sprint(xid)).Scan(&status)

@@ -40,7 +40,7 @@ type stored struct {
 func (s *Store) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
 func exists(ctx context.Context, q Querier, name string) (kind string, err error) {
-	rows, err := q.Query(ctx, "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)", quote(name))
+	rows, err := q.Query(ctx, "SELECT c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relname = $1", name)
 	if err != nil {
 		return "", err
 	}
