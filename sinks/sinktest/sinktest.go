@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,6 +49,8 @@ type Features struct {
 	Compacts bool
 	// MaxBody is the largest body that the sink takes; zero: 256 KiB are tried.
 	MaxBody int
+	// Objects: the other side takes only JSON objects as data; an event with any other must be poison.
+	Objects bool
 }
 
 // Open makes a new sink with a new other side. What it opens besides the sink is closed by t.Cleanup.
@@ -175,16 +178,34 @@ func (s suite) takesBodies(t *testing.T) {
 		limit = 256 << 10
 	}
 	sink, o := s.open(t)
-	var batch []event.Recorded
+	var batch, refused []event.Recorded
 	for _, data := range []string{
 		`{}`, `null`, `[]`, `""`, `-0.0e-10`, `12345678901234567890.123456789`, `"é漢😀\u0000\n\"\\"`, `{"a":1,"a":2}`, `{"<&>":"</script>"}`,
-		"{\n  \"a\" : [ 1,\r\n\t2 ]\n}", `"` + strings.Repeat("x", limit-200) + `"`,
+		"{\n  \"a\" : [ 1,\r\n\t2 ]\n}", `"` + strings.Repeat("x", limit-200) + `"`, `{"x":"` + strings.Repeat("x", limit-200) + `"}`,
 	} {
-		batch = append(batch, recorded(len(batch), data))
+		if e := recorded(len(batch)+len(refused), data); s.f.Objects && data[0] != '{' {
+			refused = append(refused, e)
+		} else {
+			batch = append(batch, e)
+		}
 	}
 	s.write(t, sink, batch)
+	for i := range refused {
+		if err := sink.Write(t.Context(), refused[i:i+1]); !poisoned(err) {
+			t.Errorf("data %s is not poison: %v", refused[i].Data, err)
+		}
+	}
 	s.shut(t, sink)
 	s.compare(t, o, bodies(batch))
+}
+
+// poisoned reports whether an error poisons the first event of a batch.
+func poisoned(err error) bool {
+	var partial *event.BatchError
+	if errors.As(err, &partial) {
+		return event.IsPoison(partial.Failed[0])
+	}
+	return event.IsPoison(err)
 }
 
 // doesNotKeep overwrites the batch once Write has returned: what arrives must not change.

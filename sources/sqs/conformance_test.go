@@ -35,7 +35,8 @@ type origin struct {
 
 func newOrigin(t *testing.T, queue string) sourcetest.Origin {
 	cloud := awsfake.New(nil)
-	cloud.CreateQueue(awsfake.Queue{Name: queue})
+	// Short, for what a receive that is broken off strands.
+	cloud.CreateQueue(awsfake.Queue{Name: queue, Visibility: 2 * time.Second})
 	srv := httptest.NewServer(cloud)
 	t.Cleanup(srv.Close)
 	return &origin{cloud: cloud, url: srv.URL, queue: queue, group: func(int64) string { return "one" }}
@@ -53,6 +54,7 @@ func (o *origin) Open(t testing.TB, env sources.Env) sources.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.(*Source).settling = 25 * time.Millisecond // the fake is near
 	return s
 }
 

@@ -112,7 +112,7 @@ func (p *pool) receive(in *sqs.ReceiveMessageInput) (*sqs.ReceiveMessageOutput, 
 	defer cancel()
 	unhook := context.AfterFunc(p.ctx, func() {
 		defer cancel()
-		sleep(ctx, settling-time.Since(began))
+		sleep(ctx, p.s.settling-time.Since(began))
 	})
 	defer unhook()
 	return p.s.client.ReceiveMessage(ctx, in)

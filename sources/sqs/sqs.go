@@ -19,7 +19,6 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +51,7 @@ type Receivers struct {
 
 // Validate implements config.Validator.
 func (c Config) Validate() error {
-	if _, err := parseQueue(c.Queue); err != nil {
+	if _, err := aws.ParseQueue(c.Queue); err != nil {
 		return &config.FieldError{Field: "queue", Err: err}
 	}
 	if err := c.Settings.Check(); err != nil {
@@ -69,47 +68,13 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// place is where a queue is, as far as its config says.
-type place struct{ url, name, account, region string }
-
-var (
-	queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$|^[A-Za-z0-9_-]{1,75}\.fifo$`)
-	queueURL  = regexp.MustCompile(`^https?://([^/]+)/(?:.*/)?([0-9]*)/?([^/]+)$`)
-	hostsAt   = regexp.MustCompile(`^(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.amazonaws\.com`)
-)
-
-func parseQueue(s string) (place, error) {
-	switch {
-	case s == "":
-		return place{}, errors.New("names no queue")
-	case strings.HasPrefix(s, "arn:"):
-		p := strings.Split(s, ":")
-		if len(p) != 6 || p[2] != "sqs" || !queueName.MatchString(p[5]) {
-			return place{}, fmt.Errorf("%q is no ARN of a queue, like arn:aws:sqs:eu-west-1:123456789012:orders", s)
-		}
-		return place{name: p[5], account: p[4], region: p[3]}, nil
-	case strings.Contains(s, "://"):
-		m := queueURL.FindStringSubmatch(s)
-		if m == nil || !queueName.MatchString(m[3]) {
-			return place{}, fmt.Errorf("%q is no URL of a queue, like https://sqs.eu-west-1.amazonaws.com/123456789012/orders", s)
-		}
-		p := place{url: s, name: m[3]}
-		if at := hostsAt.FindStringSubmatch(m[1]); at != nil {
-			p.region = at[1] + at[2]
-		}
-		return p, nil
-	case !queueName.MatchString(s):
-		return place{}, fmt.Errorf("%q is no name of a queue: up to 80 letters, digits, - and _, and .fifo at the end of a FIFO queue's", s)
-	}
-	return place{name: s}, nil
-}
-
 // Source reads one queue.
 type Source struct {
 	cfg       Config
 	env       sources.Env
 	log       *slog.Logger
 	transport http.RoundTripper // nil: the network
+	settling  time.Duration
 
 	aws        awssdk.Config
 	client     *sqs.Client
@@ -153,7 +118,7 @@ func open(c Config, env sources.Env, transport http.RoundTripper) *Source {
 	if env.MaxEventSize <= 0 {
 		env.MaxEventSize = 1 << 20
 	}
-	return &Source{cfg: c, env: env, log: env.Log.With("queue", c.Queue), transport: transport}
+	return &Source{cfg: c, env: env, log: env.Log.With("queue", c.Queue), transport: transport, settling: settling}
 }
 
 // Subscribe looks the queue up and starts to receive. A queue that is missing or denied, and credentials that are missing
@@ -177,23 +142,23 @@ func (s *Source) Subscribe(ctx context.Context, _ string) (<-chan *message.Messa
 
 // find makes the client and reads what the queue says of itself.
 func (s *Source) find(ctx context.Context) error {
-	at, err := parseQueue(s.cfg.Queue)
+	at, err := aws.ParseQueue(s.cfg.Queue)
 	if err != nil {
 		return err
 	}
 	settings := s.cfg.Settings
 	if settings.Region == "" {
-		settings.Region = at.region
+		settings.Region = at.Region
 	}
 	cfg, err := aws.Load(ctx, settings, s.transport, s.cfg.Receivers.Max+settleCalls+beatCalls)
 	if err != nil {
 		return fmt.Errorf("queue %s: %w", s.cfg.Queue, err)
 	}
 	s.aws, s.client = cfg, sqs.NewFromConfig(cfg)
-	if s.url = at.url; s.url == "" {
-		in := &sqs.GetQueueUrlInput{QueueName: &at.name}
-		if at.account != "" {
-			in.QueueOwnerAWSAccountId = &at.account
+	if s.url = at.URL; s.url == "" {
+		in := &sqs.GetQueueUrlInput{QueueName: &at.Name}
+		if at.Account != "" {
+			in.QueueOwnerAWSAccountId = &at.Account
 		}
 		got, err := retry(ctx, func() (*sqs.GetQueueUrlOutput, error) { return s.client.GetQueueUrl(ctx, in) })
 		if err != nil {
@@ -207,7 +172,7 @@ func (s *Source) find(ctx context.Context) error {
 	if err != nil {
 		return aws.Explain(err, "queue "+s.cfg.Queue, "sqs:GetQueueAttributes")
 	}
-	s.fifo = strings.HasSuffix(at.name, ".fifo")
+	s.fifo = at.FIFO()
 	s.content = got.Attributes["ContentBasedDeduplication"] == "true"
 	s.visibility = s.cfg.Visibility
 	if s.visibility == 0 {

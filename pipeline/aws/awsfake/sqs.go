@@ -59,6 +59,7 @@ type queue struct {
 	dead       string // queue name of the dead-letter queue
 	maxReceive int
 	messages   []*message
+	byID       map[string]*message
 	seen       map[string]seen // by deduplication id
 	deleted    int
 }
@@ -83,7 +84,7 @@ func (c *Cloud) CreateQueue(q Queue) string {
 	defer c.mu.Unlock()
 	n := &queue{
 		name: q.Name, fifo: strings.HasSuffix(q.Name, ".fifo"), visibility: 30 * time.Second, maxSize: maxMessage,
-		dead: q.Dead, maxReceive: q.MaxReceives, seen: map[string]seen{},
+		dead: q.Dead, maxReceive: q.MaxReceives, seen: map[string]seen{}, byID: map[string]*message{},
 	}
 	if q.Visibility > 0 {
 		n.visibility = q.Visibility
@@ -153,6 +154,7 @@ func (c *Cloud) put(q *queue, m Message) *message {
 	m.Sent = now
 	n := &message{Message: m, visible: now.Add(m.Delay), serial: c.serial}
 	q.messages = append(q.messages, n)
+	q.byID[m.ID] = n
 	c.rouse()
 	return n
 }
@@ -423,7 +425,10 @@ func (c *Cloud) receive(ctx context.Context, in receiveRequest, f Fault) (any, e
 			f.Expire = false
 		}
 		got := c.take(q, in, f)
-		wake, next := c.wake, q.next()
+		wake, next := c.wake, time.Time{}
+		if len(got) == 0 {
+			next = q.next()
+		}
 		c.mu.Unlock()
 		now := time.Now()
 		if len(got) > 0 || !now.Before(until) {
@@ -464,14 +469,20 @@ func (c *Cloud) take(q *queue, in receiveRequest, f Fault) (out []map[string]any
 	if in.VisibilityTimeout != nil {
 		visibility = time.Duration(*in.VisibilityTimeout) * time.Second
 	}
-	locked := map[string]bool{}
+	locked, dying := map[string]bool{}, []*message(nil)
+	defer func() {
+		for _, m := range dying {
+			q.remove(m)
+		}
+	}()
 	for _, m := range q.messages {
 		if q.fifo && m.flying(now) {
 			locked[m.Group] = true
 		}
 	}
-	all := slices.Clone(q.messages)
+	all := q.messages
 	if f.Shuffle && !q.fifo {
+		all = slices.Clone(all)
 		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	}
 	for _, m := range all {
@@ -485,7 +496,7 @@ func (c *Cloud) take(q *queue, in receiveRequest, f Fault) (out []map[string]any
 			continue
 		}
 		if dead := c.queues[q.dead]; dead != nil && q.maxReceive > 0 && m.Receives >= q.maxReceive {
-			q.remove(m)
+			dying = append(dying, m)
 			moved := m.Message
 			moved.Delay = 0
 			c.put(dead, moved)
@@ -534,7 +545,10 @@ func (m *message) show(q *queue, in receiveRequest) map[string]any {
 }
 
 func (q *queue) remove(m *message) {
-	q.messages = slices.DeleteFunc(q.messages, func(o *message) bool { return o == m })
+	delete(q.byID, m.ID)
+	if i := slices.Index(q.messages, m); i >= 0 {
+		q.messages = slices.Delete(q.messages, i, i+1)
+	}
 }
 
 // byHandle gives the message of a receipt handle; newest is whether no later receive gave another.
@@ -543,10 +557,8 @@ func (q *queue) byHandle(handle string) (m *message, newest bool, err error) {
 	if !ok {
 		return nil, false, refuse("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
 	}
-	for _, m := range q.messages {
-		if m.ID == id {
-			return m, m.handle == handle, nil
-		}
+	if m := q.byID[id]; m != nil {
+		return m, m.handle == handle, nil
 	}
 	return nil, false, nil
 }

@@ -1,0 +1,119 @@
+package eventbridge
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/rawjson"
+)
+
+// PutEvents' limits.
+const (
+	maxEntries    = 10
+	maxTotal      = 1<<20 - 1 // bytes of all entries of a call, as the service counts them
+	maxDetailType = 128
+	maxSource     = 256
+	maxTrace      = 500
+)
+
+// entry is an event as PutEvents takes it.
+type entry struct {
+	index int // in the batch
+	size  int // as the service counts it
+	put   types.PutEventsRequestEntry
+}
+
+// entry makes one of an event. Errors are poison.
+func (s *Sink) entry(index int, e *event.Recorded) (entry, error) {
+	detail, err := s.detail(e)
+	if err != nil {
+		return entry{}, err
+	}
+	switch {
+	case e.Source == "" || e.Type == "":
+		return entry{}, refuse(event.CodeMalformed, "an event on a bus needs a source and a type: give them in the forward")
+	case strings.HasPrefix(strings.ToLower(e.Source), "aws."):
+		return entry{}, refuse(event.CodeSink, "source %.40q: sources that start with aws. are AWS' own", e.Source)
+	case utf8.RuneCountInString(e.Type) > maxDetailType:
+		return entry{}, refuse(event.CodeSink, "the type has %d characters, EventBridge takes %d", utf8.RuneCountInString(e.Type), maxDetailType)
+	case utf8.RuneCountInString(e.Source) > maxSource:
+		return entry{}, refuse(event.CodeSink, "the source has %d characters, EventBridge takes %d", utf8.RuneCountInString(e.Source), maxSource)
+	}
+	// The batch is the caller's, and its strings may be views: what the SDK sends, it sends before Write returns.
+	out := entry{index: index, put: types.PutEventsRequestEntry{
+		EventBusName: &s.cfg.Bus, Source: &e.Source, DetailType: &e.Type, Detail: &detail, Resources: s.resources(e),
+	}}
+	out.size = len(e.Source) + len(e.Type) + len(detail)
+	for _, r := range out.put.Resources {
+		out.size += len(r)
+	}
+	if !e.Time.IsZero() {
+		t := e.Time
+		out.put.Time = &t
+		out.size += 14
+	}
+	if s.cfg.Trace != none {
+		if trace := e.Meta(s.cfg.Trace); trace != "" && len(trace) <= maxTrace {
+			out.put.TraceHeader = &trace
+		}
+	}
+	if out.size > maxTotal {
+		return entry{}, refuse(event.CodeTooLarge, "the event has %d bytes, EventBridge takes less than 1 MiB", out.size)
+	}
+	return out, nil
+}
+
+func refuse(code, format string, args ...any) error {
+	return event.PoisonAs(code, fmt.Errorf("eventbridge: "+format, args...))
+}
+
+// detail gives the event's data with its id. A forward that asks for CloudEvents' envelope has it as the detail.
+func (s *Sink) detail(e *event.Recorded) (string, error) {
+	data := e.Data
+	if e.Envelope != event.CloudEvents && strings.HasPrefix(string(e.Raw[:min(len(e.Raw), 20)]), `{"specversion":`) {
+		data = e.Raw
+	}
+	if len(data) == 0 {
+		data = []byte("{}")
+	}
+	if k := rawjson.KindOf(data); k != rawjson.KindObject {
+		return "", event.PoisonAs(event.CodeMalformed, fmt.Errorf("eventbridge: %w, this one is of kind %s", errNoObject, k))
+	}
+	if s.idPath == nil || e.ID == "" {
+		return string(data), nil
+	}
+	if _, there := rawjson.Get(data, s.idPath...); there {
+		return string(data), nil
+	}
+	with, err := rawjson.Set(data, s.idPath, event.Quote(e.ID))
+	if err != nil { // something else than an object is in the way: it is the producer's, and stays
+		return string(data), nil //nolint:nilerr // see above
+	}
+	return string(with), nil
+}
+
+func (s *Sink) resources(e *event.Recorded) []string {
+	if len(s.cfg.Resources) > 0 {
+		return s.cfg.Resources
+	}
+	if list, ok := rawjson.Get(e.Metadata, "resources"); ok && rawjson.KindOf(list) == rawjson.KindArray {
+		var out []string
+		err := rawjson.Array(list, func(value []byte) bool {
+			if rawjson.KindOf(value) == rawjson.KindString {
+				out = append(out, rawjson.Text(value))
+			}
+			return true
+		})
+		if err == nil && len(out) > 0 {
+			return out
+		}
+	}
+	if e.Subject != "" {
+		return []string{e.Subject}
+	}
+	return nil
+}

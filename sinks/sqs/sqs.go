@@ -1,0 +1,332 @@
+// Package sqs is a sink that sends events to an SQS queue, standard or FIFO.
+//
+// The body is the event as the forward wrote it; attributes say its id, type and source unless the config names others.
+// To a FIFO queue an event goes in the message group of its stream, with its id as the deduplication id, so that a repeat
+// within five minutes arrives once; events of one group go one call after another, so none overtakes another. A standard
+// queue has events at least once and in no order.
+//
+// What SQS or a reader would not take (empty bodies and attributes, characters that XML has not, sizes beyond the queue's)
+// is poison before it is sent.
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/sinks"
+)
+
+func init() { sinks.Register("sqs", Open) }
+
+// Config is the sink's YAML.
+type Config struct {
+	Queue        string `yaml:"queue" doc:"name, URL or ARN of the queue" example:"orders"`
+	aws.Settings `yaml:",inline"`
+	Group        string            `yaml:"group,omitempty" doc:"what names the message group: stream, source, type, subject, metadata.NAME or data.PATH; default: the stream (FIFO), none (standard)" example:"data.tenant"`
+	Delay        time.Duration     `yaml:"delay,omitempty" min:"0s" max:"15m" doc:"how long a message stays hidden at first; standard queues only; whole seconds; default: the queue's own"`
+	Attributes   map[string]string `yaml:"attributes,omitempty" doc:"message attributes and what they hold: id, stream, source, type, subject, metadata.NAME or data.PATH; default: id, type and source"`
+}
+
+// Target implements sinks.Target.
+func (c Config) Target() string { return c.Queue }
+
+const maxAttributes = 10
+
+var attributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
+// Validate implements config.Validator.
+func (c Config) Validate() error {
+	at, err := aws.ParseQueue(c.Queue)
+	if err != nil {
+		return &config.FieldError{Field: "queue", Err: err}
+	}
+	if err := c.Settings.Check(); err != nil {
+		return &config.FieldError{Field: "endpoint", Err: err}
+	}
+	if _, err := parseField(c.Group); c.Group != "" && err != nil {
+		return &config.FieldError{Field: "group", Err: err}
+	}
+	switch {
+	case c.Delay%time.Second != 0:
+		return &config.FieldError{Field: "delay", Err: errors.New("SQS counts whole seconds")}
+	case c.Delay > 0 && at.FIFO():
+		return &config.FieldError{Field: "delay", Err: errors.New("a FIFO queue delays all its messages alike"), Hint: "set the queue's own DelaySeconds"}
+	case len(c.Attributes) > maxAttributes:
+		return &config.FieldError{Field: "attributes", Err: fmt.Errorf("a message has at most %d, here are %d", maxAttributes, len(c.Attributes))}
+	}
+	for name, source := range c.Attributes {
+		lower := strings.ToLower(name)
+		if !attributeName.MatchString(name) || len(name) > 256 || strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon.") {
+			return &config.FieldError{Field: "attributes", Err: fmt.Errorf("%q is no name of an attribute: letters, digits, _ - and . inside, and it does not start with AWS. or Amazon.", name)}
+		}
+		if _, err := parseField(source); err != nil {
+			return &config.FieldError{Field: "attributes", Err: fmt.Errorf("%s: %w", name, err)}
+		}
+	}
+	return nil
+}
+
+// Sink sends to one queue. It is safe for concurrent use.
+type Sink struct {
+	cfg        Config
+	log        *slog.Logger
+	transport  http.RoundTripper // nil: the network
+	at         aws.Queue
+	group      field // empty: the default
+	attributes []attribute
+
+	mu     sync.Mutex
+	aws    awssdk.Config
+	client *sqs.Client
+	queue  *queue // nil: not known yet
+}
+
+// queue is what was found of the queue.
+type queue struct {
+	client  *sqs.Client
+	url     string
+	maxSize int
+}
+
+var (
+	_ sinks.Sink    = (*Sink)(nil)
+	_ sinks.Partial = (*Sink)(nil)
+)
+
+// calls is how many calls are under way for one batch to a standard queue.
+const calls = 8
+
+// SQS' limits.
+const (
+	maxEntries = 10
+	maxTotal   = 1 << 20 // bytes of a message and of all messages of a call
+)
+
+// Open makes the sink; it does not connect.
+func Open(_ context.Context, c Config, env sinks.Env) (sinks.Sink, error) {
+	s, err := open(c, env, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(c Config, env sinks.Env, transport http.RoundTripper) (*Sink, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Sink{cfg: c, log: env.Log, transport: transport}
+	s.at, _ = aws.ParseQueue(c.Queue) // Validate has seen it
+	s.group, _ = parseField(c.Group)
+	s.attributes = attributesOf(c.Attributes)
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s, nil
+}
+
+// FailsInPart implements sinks.Partial: SQS takes the entries of a call one by one, and a FIFO queue keeps the order in
+// which it took them. A standard queue keeps none.
+func (s *Sink) FailsInPart() bool { return s.at.FIFO() }
+
+// Write sends the batch, ten messages in a call.
+func (s *Sink) Write(ctx context.Context, batch []event.Recorded) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("sqs: %w", err)
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	q, err := s.ready(ctx)
+	if err != nil {
+		return fmt.Errorf("sqs: %w", err)
+	}
+	var outcomes aws.Outcomes
+	entries := make([]entry, 0, len(batch))
+	for i := range batch {
+		e, err := s.entry(q, i, &batch[i])
+		if err != nil {
+			outcomes.Fail(i, err)
+			continue
+		}
+		entries = append(entries, e)
+	}
+	if s.at.FIFO() {
+		s.inOrder(ctx, q, entries, &outcomes)
+	} else {
+		ends := aws.Cut(len(entries), maxEntries, maxTotal, func(i int) int { return entries[i].size })
+		aws.Parallel(ends, calls, func(from, to int) { s.send(ctx, q, entries[from:to], &outcomes) })
+	}
+	return outcomes.Err(len(batch))
+}
+
+// inOrder sends to a FIFO queue: a call has one message of each group, and what stands behind one that was not taken
+// waits.
+func (s *Sink) inOrder(ctx context.Context, q *queue, entries []entry, outcomes *aws.Outcomes) {
+	blocked := map[string]error{}
+	for len(entries) > 0 {
+		var now, later []entry
+		size, inCall := 0, map[string]bool{}
+		for _, e := range entries {
+			if err := blocked[e.group]; err != nil {
+				outcomes.Fail(e.index, err)
+				continue
+			}
+			if inCall[e.group] || len(now) == maxEntries || (len(now) > 0 && size+e.size > maxTotal) {
+				inCall[e.group] = true // what is behind it waits too
+				later = append(later, e)
+				continue
+			}
+			inCall[e.group] = true
+			size += e.size
+			now = append(now, e)
+		}
+		for i, err := range s.send(ctx, q, now, outcomes) {
+			if !event.IsPoison(err) {
+				after, _ := event.AsUnavailable(err)
+				blocked[now[i].group] = event.Unavailable(after, fmt.Errorf("sqs: waits behind another of its group: %w", err))
+			}
+		}
+		entries = later
+	}
+}
+
+// send makes one call, and gives what failed by index in entries.
+func (s *Sink) send(ctx context.Context, q *queue, entries []entry, outcomes *aws.Outcomes) map[int]error {
+	if len(entries) == 0 {
+		return nil
+	}
+	in := &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: make([]types.SendMessageBatchRequestEntry, len(entries))}
+	for i := range entries {
+		in.Entries[i] = entries[i].send
+		in.Entries[i].Id = awssdk.String(strconv.Itoa(i))
+	}
+	failed := map[int]error{}
+	out, err := q.client.SendMessageBatch(ctx, in)
+	if err != nil && aws.KindOf(err) == aws.Invalid && len(entries) > 1 { // one of them is to blame
+		for i := range entries {
+			for _, err := range s.send(ctx, q, entries[i:i+1], outcomes) {
+				failed[i] = err
+			}
+		}
+		return failed
+	}
+	if err != nil {
+		err = aws.Outcome(fmt.Errorf("sqs: send %d messages: %w", len(entries), aws.Explain(err, "queue "+s.cfg.Queue, "sqs:SendMessage")))
+		if aws.KindOf(err) == aws.Missing {
+			s.forget()
+		}
+		for i := range entries {
+			failed[i] = err
+		}
+	} else {
+		answered := make([]bool, len(entries))
+		for _, ok := range out.Successful {
+			if i, err := strconv.Atoi(awssdk.ToString(ok.Id)); err == nil && i >= 0 && i < len(entries) {
+				answered[i] = true
+			}
+		}
+		for _, f := range out.Failed {
+			if i, err := strconv.Atoi(awssdk.ToString(f.Id)); err == nil && i >= 0 && i < len(entries) {
+				answered[i] = true
+				code := awssdk.ToString(f.Code)
+				failed[i] = aws.EntryOutcome(code, fmt.Errorf("sqs: %s: %s", code, awssdk.ToString(f.Message)))
+			}
+		}
+		for i, ok := range answered {
+			if !ok {
+				failed[i] = event.Unavailable(0, errors.New("sqs: the answer does not say what became of the message"))
+			}
+		}
+	}
+	for i, err := range failed {
+		outcomes.Fail(entries[i].index, err)
+	}
+	return failed
+}
+
+// ready makes the client and looks the queue up, until it was found once.
+func (s *Sink) ready(ctx context.Context) (*queue, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		settings := s.cfg.Settings
+		if settings.Region == "" {
+			settings.Region = s.at.Region
+		}
+		cfg, err := aws.Load(ctx, settings, s.transport, 2*calls)
+		if err != nil {
+			return nil, event.Unavailable(0, fmt.Errorf("queue %s: %w", s.cfg.Queue, err))
+		}
+		s.aws, s.client = cfg, sqs.NewFromConfig(cfg)
+	}
+	if s.queue != nil {
+		return s.queue, nil
+	}
+	url := s.at.URL
+	if url == "" {
+		in := &sqs.GetQueueUrlInput{QueueName: &s.at.Name}
+		if s.at.Account != "" {
+			in.QueueOwnerAWSAccountId = &s.at.Account
+		}
+		got, err := s.client.GetQueueUrl(ctx, in)
+		if err != nil {
+			return nil, outage(err, "queue "+s.cfg.Queue, "sqs:GetQueueUrl")
+		}
+		url = *got.QueueUrl
+	}
+	got, err := s.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameMaximumMessageSize}})
+	found := &queue{client: s.client, url: url, maxSize: maxTotal}
+	switch {
+	case err == nil:
+		if n, err := strconv.Atoi(got.Attributes["MaximumMessageSize"]); err == nil && n > 0 {
+			found.maxSize = n
+		}
+	case aws.KindOf(err) == aws.Denied && strings.HasPrefix(aws.Code(err), "AccessDenied"): // it takes sending, which may be allowed
+		s.log.Warn("sqs: cannot read the queue's largest message size; 1 MiB is assumed; allow sqs:GetQueueAttributes", "queue", s.cfg.Queue)
+	default:
+		return nil, outage(err, "queue "+s.cfg.Queue, "sqs:GetQueueAttributes")
+	}
+	s.queue = found
+	return found, nil
+}
+
+// outage is a failed look-up: nothing about it is an event's fault.
+func outage(err error, what, need string) error {
+	if aws.KindOf(err) == aws.Interrupted {
+		return err
+	}
+	return event.Unavailable(0, aws.Explain(err, what, need))
+}
+
+// forget makes the next Write look the queue up again: one that was made anew may have another URL or size.
+func (s *Sink) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = nil
+}
+
+// Close implements sinks.Sink.
+func (s *Sink) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		aws.Close(s.aws)
+	}
+	return nil
+}
