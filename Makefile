@@ -9,7 +9,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 LDFLAGS     := -s -w -X github.com/leatdev/leat/cmd.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench fmt schema clean
+.PHONY: help build test race lint fuzz bench fmt generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,8 +46,8 @@ bench: ## run the benchmarks, BENCH_TIME (1s) each; BENCH selects
 fmt: ## format all Go files
 	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
-schema: ## write leat.schema.json, for editors
-	$(GO) run ./cmd/leat config schema > leat.schema.json
+generate: ## write docs/reference.md and docs/leat.schema.json anew
+	$(GO) test ./cmd/leat -run Generated -update
 
 clean: ## remove what was built
 	rm -rf bin

@@ -48,6 +48,9 @@ const (
 
 var wantNames = []string{"any", "bool", "number", "time", "text", "list"}
 
+// String gives the word of a struct tag.
+func (w Want) String() string { return wantNames[w] }
+
 // ParseWant reads the word of a struct tag; none is Any.
 func ParseWant(s string) (Want, error) {
 	if s == "" {
