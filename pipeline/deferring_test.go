@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/poison"
 )
 
 const late = `
@@ -56,5 +59,22 @@ func TestASourceWithoutPlacesSyncsEachBatch(t *testing.T) {
 		if out := r.sink("out"); out.deferred {
 			t.Error("the sink defers what nobody gives again")
 		}
+	})
+}
+
+// TestRetryIsSynced: a parked event that is sent again is safe before its entry goes.
+func TestRetryIsSynced(t *testing.T) {
+	run(t, fmt.Sprintf(late, "true"), func(r *rig) {
+		out := r.sink("out")
+		out.refuse(func(string) error { return event.Poison(errRefused) })
+		r.start().feed().send(order("e-1", "o", 1)).is("poisoned")
+		out.failing(nil)
+		r.again(poison.Filter{})
+		same(r, "parked", r.parked(), nil)
+		if n := len(out.synced); n == 0 || out.synced[n-1] != 1 {
+			t.Errorf("events at the syncs: %v", out.synced)
+		}
+		r.finish()
+		r.ok()
 	})
 }

@@ -159,7 +159,18 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 			}
 		}
 	}
+	if err := p.syncTurn(); err != nil { // the entry goes only once the sink has the event for good
+		p.fail(err)
+		return
+	}
 	p.commitResent(d, e)
+}
+
+// syncTurn is syncSinks between batches.
+func (p *pipe) syncTurn() error {
+	p.directTurn.Lock()
+	defer p.directTurn.Unlock()
+	return p.syncSinks()
 }
 
 // passAgain sends one event to one sink; what fails is parked in the unit. False means that the pipeline stops before

@@ -144,6 +144,17 @@ func TestBackingOffIsReleased(t *testing.T) {
 			t.Errorf("the stop waited %s", d)
 		}
 	})
+	run(t, forwarding(""), func(r *rig) {
+		r.sink("out").failing(func(context.Context, []event.Recorded) error { return event.RetryAfter(time.Hour, errRefused) })
+		r.start().feed().send(orders(2, 2)...).is("committed committed")
+		r.wait()
+		start := time.Now()
+		r.drain()
+		r.ok()
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("the stop waited %s", d)
+		}
+	})
 	run(t, forwarding("retry: { initial: 1h, max: 2h }"), func(r *rig) {
 		r.sink("out").refuse(only("e-1", errRefused))
 		r.start().feed().send(order("e-1", "o", 1)).is("committed")
