@@ -266,7 +266,7 @@ func (s *Source) write(w nethttp.ResponseWriter, status int, body []byte) {
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = noSniff
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a sender that is gone sends again
+	_, _ = w.Write(body) //nolint:gosec // JSON, and declared as such; a sender that is gone sends again
 }
 
 var jsonType, noStore, noSniff = []string{"application/json"}, []string{"no-store"}, []string{"nosniff"}

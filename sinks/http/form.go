@@ -1,0 +1,188 @@
+package http
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	nethttp "net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/leatdev/leat/pipeline/codec"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/filter"
+)
+
+// form is what requests look like: URL and headers, with the expressions in them.
+type form struct {
+	url      *filter.Template
+	headers  []header
+	fixed    nethttp.Header
+	constant bool // there is no expression
+	metadata bool // one reads it
+	views    sync.Pool
+}
+
+type header struct {
+	name string
+	text *filter.Template
+}
+
+// request is one request: its URL, its headers, and which events of the batch it carries.
+type request struct {
+	url    string
+	header nethttp.Header
+	events []int
+
+	values []string // of the headers with expressions
+}
+
+func newForm(c *Config) (*form, error) {
+	scope := filter.NewScope(filter.Event | filter.Log)
+	f := &form{fixed: nethttp.Header{"Content-Type": {c.ContentType}, "User-Agent": {"leat"}}}
+	var err error
+	if f.url, err = scope.Template(c.URL.Source); err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	_, f.constant = f.url.Constant()
+	f.metadata = readsMetadata(f.url)
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		t, err := scope.Template(c.Headers[name].Source)
+		if err != nil {
+			return nil, fmt.Errorf("headers.%s: %w", name, err)
+		}
+		if text, ok := t.Constant(); ok {
+			f.fixed.Set(name, text)
+			continue
+		}
+		f.constant = false
+		f.metadata = f.metadata || readsMetadata(t)
+		f.headers = append(f.headers, header{name, t})
+	}
+	for name, value := range c.SecretHeaders {
+		f.fixed.Set(name, value.Reveal())
+	}
+	if !c.Token.IsZero() {
+		f.fixed.Set("Authorization", "Bearer "+c.Token.Reveal())
+	}
+	for name, values := range f.fixed {
+		if !plainLine(values[0]) {
+			return nil, fmt.Errorf("headers.%s: a header is one line", name)
+		}
+	}
+	f.views.New = func() any { return scope.NewView() }
+	return f, nil
+}
+
+func readsMetadata(t *filter.Template) bool {
+	return slices.ContainsFunc(t.Paths(), func(p string) bool { return strings.HasPrefix(p, "metadata") })
+}
+
+// requests divides a batch: neighbours that want the same URL and headers go together unless each is to go alone. Events
+// that make no request have failed.
+func (f *form) requests(batch []event.Recorded, alone bool) (all []*request, failed *event.BatchError) {
+	v := f.views.Get().(*filter.View)
+	defer func() {
+		v.Reset(&event.Recorded{})
+		f.views.Put(v)
+	}()
+	var last *request
+	for i := range batch {
+		if f.constant && last != nil && !alone {
+			last.events = append(last.events, i)
+			continue
+		}
+		r, err := f.request(v, &batch[i])
+		if err != nil {
+			failed, last = failed.Fail(i, err), nil
+			continue
+		}
+		if last != nil && !alone && last.url == r.url && slices.Equal(last.values, r.values) {
+			last.events = append(last.events, i)
+			continue
+		}
+		r.events = []int{i}
+		last = r
+		all = append(all, r)
+	}
+	return all, failed
+}
+
+func (f *form) request(v *filter.View, e *event.Recorded) (*request, error) {
+	if f.metadata {
+		full := *e
+		codec.FillMetadata(&full.Event)
+		e = &full
+	}
+	v.Reset(e)
+	empty := false
+	target, err := f.url.AppendEscaped(nil, v, func(dst []byte, text string) []byte {
+		empty = empty || (text == "" && !slices.Contains(dst, '?'))
+		return escape(dst, text)
+	})
+	switch {
+	case err != nil:
+	case empty: // the URL of the collection, where one thing in it was meant
+		err = errors.New("a part of the path is empty")
+	case climbs(string(target)):
+		err = errors.New("a part of the path is nothing but dots")
+	}
+	if err != nil {
+		return nil, event.PoisonAs(event.CodeExpression, fmt.Errorf("http: url: %w", err))
+	}
+	r := &request{url: string(target), header: f.fixed.Clone()}
+	for _, h := range f.headers {
+		text, err := h.text.Text(v)
+		if err == nil && !plainLine(text) {
+			err = errors.New("the value is more than one line")
+		}
+		if err != nil {
+			return nil, event.PoisonAs(event.CodeExpression, fmt.Errorf("http: headers.%s: %w", h.name, err))
+		}
+		r.values = append(r.values, text)
+		r.header.Set(h.name, text)
+	}
+	return r, nil
+}
+
+// escape makes a text one segment of a path, or one value of a query.
+func escape(dst []byte, text string) []byte {
+	if slices.Contains(dst, '?') {
+		return append(dst, url.QueryEscape(text)...)
+	}
+	return append(dst, url.PathEscape(text)...)
+}
+
+// climbs reports whether a segment of the path is . or .., which leads elsewhere.
+func climbs(target string) bool {
+	path, _, _ := strings.Cut(target, "?")
+	for s := range strings.SplitSeq(path, "/") {
+		if s == "." || s == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// plainLine reports whether a text can be a header's value.
+func plainLine(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r == 0x7f || (r < ' ' && r != '\t') }) < 0
+}
+
+// key is the same again for the same events, and for no others: an array that has become longer since is another.
+func (s *Sink) key(r *request, batch []event.Recorded) string {
+	if s.cfg.Body == "single" {
+		if id := batch[r.events[0]].ID; id != "" && len(id) <= 255 && plainLine(id) {
+			return id
+		}
+	}
+	h := sha256.New()
+	for _, i := range r.events {
+		h.Write(event.Quote(batch[i].ID)) // quoted, so that ids do not run together
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
