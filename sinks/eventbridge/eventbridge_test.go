@@ -163,7 +163,7 @@ func TestRefused(t *testing.T) {
 // Whatever subset of ten entries fails, exactly those are named, as outages or as poison by their code.
 func TestEachSubsetFails(t *testing.T) {
 	step := 1
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		step = 17
 	}
 	for subset := 0; subset < 1<<maxEntries; subset += step {

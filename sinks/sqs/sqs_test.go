@@ -164,7 +164,7 @@ func TestRefused(t *testing.T) {
 // Whatever subset of ten entries fails: exactly those are named, and sent again they arrive.
 func TestEachSubsetFails(t *testing.T) {
 	step := 1
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		step = 17
 	}
 	for subset := 0; subset < 1<<maxEntries; subset += step {
@@ -201,7 +201,11 @@ func TestEachSubsetFails(t *testing.T) {
 // Under every plan of faults, events that a relay writes again until they are taken arrive once and in the order of
 // their group.
 func TestFIFOUnderFaults(t *testing.T) {
-	for seed := range uint64(100) {
+	seeds := uint64(100)
+	if testing.Short() || raceEnabled {
+		seeds = 15
+	}
+	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			cloud := awsfake.New(awsfake.Rough(seed).Faults)
 			cloud.CreateQueue(awsfake.Queue{Name: "q.fifo"})

@@ -1,0 +1,5 @@
+//go:build race
+
+package eventbridge
+
+const raceEnabled = true
