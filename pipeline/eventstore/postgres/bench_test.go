@@ -171,6 +171,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			n := 0
 			report := rate(b)
 			for b.Loop() {
+				postgres.ForgetBlocks(s)
 				var wg sync.WaitGroup
 				for range followers {
 					wg.Go(func() {

@@ -193,18 +193,12 @@ func (w *writer) savepoint(ctx context.Context, fn func() error) (err, lost erro
 }
 
 // steady is the committer's connection for tables. It drops cancellation: pgx closes a connection whose query is given
-// up, and others share the transaction.
+// up, and others share the transaction. The connection's own deadline holds.
 type steady struct{ c *pgx.Conn }
-
-func (s steady) context(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), roundTrip)
-}
 
 // Exec implements tables.Conn.
 func (s steady) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	ctx, cancel := s.context(ctx)
-	defer cancel()
-	return s.c.Exec(ctx, sql, args...)
+	return s.c.Exec(context.WithoutCancel(ctx), sql, args...)
 }
 
 // Query implements tables.Conn.

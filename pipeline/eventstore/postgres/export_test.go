@@ -52,3 +52,10 @@ func Setting(t testing.TB, s *Store, name string) (value string) {
 	}
 	return value
 }
+
+// ForgetBlocks makes followers read the log from the database again.
+func ForgetBlocks(s *Store) {
+	s.blocks.mu.Lock()
+	defer s.blocks.mu.Unlock()
+	s.blocks.known, s.blocks.bytes = nil, 0
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/postgres"
 	"github.com/leatdev/leat/pipeline/eventstore/postgres/pgtest"
+	"github.com/leatdev/leat/pipeline/table"
 )
 
 // insist appends n events to a stream of its own, each at its revision, and repeats each call until it is answered.
@@ -251,4 +252,29 @@ func TestOutage(t *testing.T) {
 			break
 		}
 	}
+}
+
+// TestHung lets a daemon hang in the middle of a transaction: the server takes the lock from it, others go on, and when
+// it wakes up its own units are written once.
+func TestHung(t *testing.T) {
+	server := pgtest.Shared(t)
+	free := openStore(t, postgres.Config{})
+	hung := openStore(t, postgres.Config{DSN: server.DSN() + "&idle_in_transaction_session_timeout=200", Schema: postgres.SchemaOf(free)})
+	held, wake := make(chan struct{}, 9), make(chan struct{})
+	u := benchUnit(0, 1, 1)
+	u.Within = func(context.Context, table.Tx, []event.Recorded) error {
+		held <- struct{}{}
+		<-wake
+		return nil
+	}
+	done := make(chan error)
+	go func() { done <- hung.Commit(t.Context(), []*eventstore.Unit{u}, eventstore.CommitOptions{}) }()
+	<-held
+	other := benchUnit(1, 1, 1)
+	commit(t, free, other) // waits until the server has ended the other session
+	close(wake)
+	if err := <-done; err != nil || u.Result.Status != eventstore.Done || u.Result.Written[0].Position != 2 {
+		t.Errorf("%v, %+v", err, u.Result)
+	}
+	verify(t, free)
 }

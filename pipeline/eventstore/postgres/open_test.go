@@ -180,6 +180,7 @@ func TestDamage(t *testing.T) {
 	for name, sql := range map[string]string{
 		"a body":        "UPDATE leat_events SET body = body || ' ' WHERE position = 3",
 		"an event gone": "DELETE FROM leat_events WHERE position = 3",
+		"the end gone":  "INSERT INTO leat_relays VALUES ('r', 'p', '', '', '', 0, '', 6, 0, now(), now(), false, false); DELETE FROM leat_events WHERE position = 6",
 		"a stream gone": "DELETE FROM leat_streams WHERE key = 2",
 		"a stream more": "INSERT INTO leat_streams VALUES (4, 'x', 'y')",
 		"a hash":        "UPDATE leat_events SET id_hash = 1 WHERE position = 4",

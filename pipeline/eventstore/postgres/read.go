@@ -24,13 +24,16 @@ const (
 )
 
 // pager sizes pages by the events that it has seen.
-type pager struct{ rows int }
+type pager struct {
+	rows int
+	rare bool // the filter left little of the last page
+}
 
 func newPager(maximum int64) pager {
 	if maximum > 0 {
-		return pager{int(min(maximum, 256))}
+		return pager{rows: int(min(maximum, 256))}
 	}
-	return pager{256}
+	return pager{rows: 256}
 }
 
 func (p *pager) saw(rows, bytes int) {
@@ -43,6 +46,7 @@ func (p *pager) saw(rows, bytes int) {
 func (s *Store) rows(ctx context.Context, sql string, args []any, each func(r *row) error) error {
 	var slab []byte
 	var own [columnCount][]byte
+	var r row
 	args = append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)
 	return s.query(ctx, sql, args, func(rows pgx.Rows) error {
 		raw := rows.RawValues()
@@ -65,7 +69,6 @@ func (s *Store) rows(ctx context.Context, sql string, args []any, each func(r *r
 			slab = append(slab, v...)
 			own[i] = slab[at:len(slab):len(slab)]
 		}
-		var r row
 		if err := r.scan(own[:]); err != nil {
 			var bad *rowError
 			if !errors.As(err, &bad) {

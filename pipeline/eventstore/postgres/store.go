@@ -53,9 +53,10 @@ type Store struct {
 	tables *tables.Store
 	pool   *pgxpool.Pool
 
-	end  atomic.Pointer[logEnd]
-	ends sync.Mutex // held to change end
-	ring ring
+	end    atomic.Pointer[logEnd]
+	ends   sync.Mutex // held to change end
+	ring   ring
+	blocks blocks
 
 	queue   chan *request
 	closing chan struct{} // closed by Close

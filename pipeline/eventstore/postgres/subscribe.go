@@ -128,7 +128,8 @@ func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) it
 	}
 }
 
-// next gives the page behind a position: from memory where the last commits are, else from the database.
+// next gives the page behind a position: from memory where the last commits are or what others have read, else from the
+// database.
 func (s *Store) next(ctx context.Context, after, head int64, o eventstore.SubscribeOptions, pages *pager) (eventstore.Page, error) {
 	p := eventstore.Page{Through: after, Head: head}
 	bytes, full := 0, false
@@ -161,6 +162,22 @@ func (s *Store) next(ctx context.Context, after, head int64, o eventstore.Subscr
 		}
 		add(recent)
 	}
+	for !full && s.shares(p.Through, head, o, pages) {
+		first := p.Through / blockEvents * blockEvents // the position before the block
+		events, err := s.blocks.get(ctx, first/blockEvents, func() ([]event.Recorded, int, error) {
+			events, _, bytes, err := s.page(ctx, span{low: first + 1, high: first + blockEvents, max: blockEvents})
+			return events, bytes, err
+		})
+		if err != nil {
+			return p, err
+		}
+		taken := len(p.Events)
+		add(events[p.Through-first:])
+		pages.rare = 8*(len(p.Events)-taken) < blockEvents
+		if p.Through-after >= int64(o.MaxEvents) {
+			return p, nil
+		}
+	}
 	if p.Through > after {
 		return p, nil
 	}
@@ -169,8 +186,19 @@ func (s *Store) next(ctx context.Context, after, head int64, o eventstore.Subscr
 		return p, err
 	}
 	pages.saw(len(events), read)
+	pages.rare = 8*int64(len(events)) < through-after
 	if add(events); !full {
 		p.Through = through
 	}
 	return p, nil
+}
+
+// shares reports whether the next piece is read as a block that others may want too: not where events are large, and
+// not where a filter leaves little of it, unless it is there already.
+func (s *Store) shares(through, head int64, o eventstore.SubscribeOptions, pages *pager) bool {
+	number := through / blockEvents
+	if (number+1)*blockEvents > head || pages.rows < blockEvents {
+		return false
+	}
+	return !filtered(o.Filter) || !pages.rare || s.blocks.has(number)
 }

@@ -54,6 +54,18 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 		pages.saw(n, bytes)
 	}
 	v.Streams = int64(len(streams))
+	// Where the log ends, its last event says: that events are gone behind it shows in what has read them.
+	relays, err := s.ListRelays(ctx, "")
+	if err != nil {
+		return v, err
+	}
+	for _, r := range relays {
+		if now, err := s.head(ctx); err != nil {
+			return v, err
+		} else if r.Position > now.Position {
+			fault(eventstore.Fault{Position: now.Position + 1, What: fmt.Sprintf("relay %s has read up to %d, the log ends at %d", r.ID, r.Position, now.Position)})
+		}
+	}
 	return v, s.verifyStreams(ctx, end.Position, streams, fault)
 }
 

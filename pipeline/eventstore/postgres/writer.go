@@ -207,7 +207,7 @@ func (w *writer) resolve(xid int64, cause error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), roundTrip/3)
 	defer cancel()
 	var last error
-	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		status, err := w.ask(ctx, xid)
 		switch {
 		case err != nil:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/leatdev/leat/pipeline/table"
 )
@@ -320,23 +321,20 @@ func drop(ctx context.Context, c Conn, d *table.Def) error {
 	return err
 }
 
-// advance moves a checkpoint, or says why it cannot.
-func (s *Store) advance(ctx context.Context, c Conn, d *table.Def, p *table.Checkpoint) error {
-	var moved int64
-	if kind, err := exists(ctx, c, "leat_tables"); err != nil {
-		return err
-	} else if kind != "" {
-		tag, err := c.Exec(ctx, `UPDATE leat_tables SET position = $1, epoch = $2, updated = $3
+// advance queues the move of a checkpoint, which tells whether it could be moved.
+func (s *Store) advance(b *pgx.Batch, d *table.Def, p *table.Checkpoint) *bool {
+	moved := new(bool)
+	b.Queue(`UPDATE leat_tables SET position = $1, epoch = $2, updated = $3
 WHERE fold = $4 AND version = $5 AND relay = $6 AND log_id = $7 AND epoch <= $2 AND position = $8 AND position <= $1`,
-			p.To, p.Epoch, s.clock(), strings.ToLower(d.Name), d.Version, p.Relay, p.LogID, p.From)
-		if err != nil {
-			return err
-		}
-		moved = tag.RowsAffected()
-	}
-	if moved == 1 {
+		p.To, p.Epoch, s.clock(), strings.ToLower(d.Name), d.Version, p.Relay, p.LogID, p.From).Exec(func(tag pgconn.CommandTag) error {
+		*moved = tag.RowsAffected() == 1
 		return nil
-	}
+	})
+	return moved
+}
+
+// refuse says why a checkpoint could not be moved.
+func refuse(ctx context.Context, c Conn, d *table.Def, p *table.Checkpoint) error {
 	infos, i, err := find(ctx, c, d)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ const (
 )
 
 // ParseDSN reads a DSN, and sets what leat's sessions need: the schema that unqualified names mean, and time limits for
-// locks. Its error quotes nothing of the DSN: pgx blacks passwords out, but not in every text that it cannot read.
+// locks (lock_timeout 15 s and idle_in_transaction_session_timeout 5 s, unless the DSN has others). Its error quotes nothing of the DSN: pgx blacks passwords out, but not in every text that it cannot read.
 func ParseDSN(dsn, schema string) (*pgx.ConnConfig, error) {
 	if dsn == "" {
 		return nil, errors.New("postgres: the dsn is empty")
@@ -36,13 +36,16 @@ func ParseDSN(dsn, schema string) (*pgx.ConnConfig, error) {
 		c.ConnectTimeout = 10 * time.Second
 	}
 	set := func(name, value string) { c.RuntimeParams[name] = value }
-	if _, ok := c.RuntimeParams["application_name"]; !ok {
-		set("application_name", "leat")
+	unless := func(name, value string) {
+		if _, ok := c.RuntimeParams[name]; !ok {
+			set(name, value)
+		}
 	}
+	unless("application_name", "leat")
+	unless("lock_timeout", fmt.Sprint(lockLimit.Milliseconds()))
+	unless("idle_in_transaction_session_timeout", fmt.Sprint(idleLimit.Milliseconds()))
 	set("client_encoding", "UTF8")
 	set("search_path", quote(schema))
-	set("lock_timeout", fmt.Sprint(lockLimit.Milliseconds()))
-	set("idle_in_transaction_session_timeout", fmt.Sprint(idleLimit.Milliseconds()))
 	// Nearly every query of ours has an index to go by. What the planner guesses of arrays, or believes of a table that
 	// was empty when it last looked, must not lead it elsewhere.
 	set("plan_cache_mode", "force_generic_plan")

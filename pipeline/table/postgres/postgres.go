@@ -17,6 +17,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/leatdev/leat/pipeline/event"
@@ -66,10 +67,7 @@ func (s *Store) Apply(ctx context.Context, w *table.Write) error {
 		return err
 	}
 	return s.tx(ctx, w.Def, func(c Conn) error {
-		if err := s.admit(ctx, c, w); err != nil {
-			return err
-		}
-		if err := sh.write(ctx, c, rows); err != nil {
+		if err := s.put(ctx, c, sh, w, rows); err != nil {
 			return err
 		}
 		if len(w.Park)+len(w.Unpark) > 0 {
@@ -79,13 +77,25 @@ func (s *Store) Apply(ctx context.Context, w *table.Write) error {
 	})
 }
 
-// admit moves the checkpoint; a write without one goes to any version that is still there.
-func (s *Store) admit(ctx context.Context, c Conn, w *table.Write) error {
+// put moves the checkpoint and writes the rows, in one round trip; a write without a checkpoint goes to any version
+// that is still there.
+func (s *Store) put(ctx context.Context, c Conn, sh *shape, w *table.Write, rows *encoded) error {
 	if w.Checkpoint == nil {
-		_, _, err := find(ctx, c, w.Def)
+		if _, _, err := find(ctx, c, w.Def); err != nil {
+			return err
+		}
+		return sh.write(ctx, c, rows)
+	}
+	b := &pgx.Batch{}
+	moved := s.advance(b, w.Def, w.Checkpoint)
+	sh.queue(b, rows)
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	return s.advance(ctx, c, w.Def, w.Checkpoint)
+	if !*moved {
+		return refuse(ctx, c, w.Def, w.Checkpoint)
+	}
+	return nil
 }
 
 // tx runs fn in a transaction.

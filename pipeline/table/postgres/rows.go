@@ -215,16 +215,19 @@ func (r reader) selectRows(ctx context.Context, sh *shape, sel *selection, yield
 // write puts and deletes rows in a transaction, in one round trip.
 func (sh *shape) write(ctx context.Context, c Conn, e *encoded) error {
 	b := &pgx.Batch{}
+	if sh.queue(b, e); b.Len() == 0 {
+		return nil
+	}
+	return c.SendBatch(ctx, b).Close()
+}
+
+func (sh *shape) queue(b *pgx.Batch, e *encoded) {
 	if e.puts > 0 {
 		b.Queue(sh.upsert(), e.put...)
 	}
 	if e.dels > 0 {
 		b.Queue(sh.remove(), e.del...)
 	}
-	if b.Len() == 0 {
-		return nil
-	}
-	return c.SendBatch(ctx, b).Close()
 }
 
 func (sh *shape) upsert() string {
