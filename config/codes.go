@@ -34,6 +34,7 @@ const (
 	CodeLooksLikeExpression Code = "looks_like_expression"
 	CodePatternWarning      Code = "pattern_warning"
 	CodeUnused              Code = "unused"
+	CodeLoop                Code = "loop"
 )
 
 // Codes explains each code in a line, for the reference page and `leat describe`.
@@ -69,4 +70,5 @@ var Codes = []struct {
 	{CodeLooksLikeExpression, "warning: a text looks like a path of the event, but is no template"},
 	{CodePatternWarning, "warning: an event pattern is valid, but hardly meant so"},
 	{CodeUnused, "warning: something is defined and not used"},
+	{CodeLoop, "warning: a forward writes events that its own pipeline reads again"},
 }

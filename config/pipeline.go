@@ -181,6 +181,9 @@ func (l *loader) decodeSteps(c scope, e entry, p *Pipeline, outbox *entry) {
 		if ok {
 			at.checkRelay(s.n, &step, relays)
 		}
+		if ok && step.Forward != nil {
+			at.checkLoop(s.n, &p.Source, p.Steps, &step)
+		}
 	}
 }
 
