@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,8 +15,11 @@ import (
 // direct brings events of a pipeline without a log to its sinks, one sink after another: the source is acknowledged
 // when every sink has taken the event, or it is parked.
 func (p *pipe) direct(b *event.Batch, w *work) {
-	p.directTurn.Lock() // sinks take one batch after another
-	defer p.directTurn.Unlock()
+	if !p.takeTurn() {
+		p.release(b)
+		return
+	}
+	defer p.giveTurn()
 	if b.Cursor != nil {
 		p.deferSinks()
 	}
@@ -48,6 +52,18 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 		}
 	}
 }
+
+// takeTurn waits until the sinks are free: they take one batch after another. False means that the pipeline has ended.
+func (p *pipe) takeTurn() bool {
+	select {
+	case p.directTurn <- struct{}{}:
+		return true
+	case <-p.hard.Done():
+		return false
+	}
+}
+
+func (p *pipe) giveTurn() { <-p.directTurn }
 
 // deferSinks leaves it to syncSinks to make safe what sinks take: they are asked once for every place of the source that
 // is saved, not for every batch. Only a source that remembers its place can give the events between again.
@@ -160,7 +176,9 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 		}
 	}
 	if err := p.syncTurn(); err != nil { // the entry goes only once the sink has the event for good
-		p.fail(err)
+		if !errors.Is(err, errStopped) {
+			p.fail(err)
+		}
 		return
 	}
 	p.commitResent(d, e)
@@ -168,16 +186,20 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 
 // syncTurn is syncSinks between batches.
 func (p *pipe) syncTurn() error {
-	p.directTurn.Lock()
-	defer p.directTurn.Unlock()
+	if !p.takeTurn() {
+		return errStopped
+	}
+	defer p.giveTurn()
 	return p.syncSinks()
 }
 
 // passAgain sends one event to one sink; what fails is parked in the unit. False means that the pipeline stops before
 // that: the entry stays as it is.
 func (p *pipe) passAgain(rel *relay, d *pending, ev *event.Recorded) bool {
-	p.directTurn.Lock()
-	defer p.directTurn.Unlock()
+	if !p.takeTurn() {
+		return false
+	}
+	defer p.giveTurn()
 	park, err := rel.pass([]event.Recorded{*ev})
 	if err != nil {
 		return false

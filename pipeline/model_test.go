@@ -327,3 +327,65 @@ func parse(body string) (id, stream string, amount int) {
 	}
 	return part(`"id":"`), part(`"order_id":"`), atoi(strings.TrimLeft(part(`"amount`+`":`), " "))
 }
+
+const modelWithoutALog = `
+pipelines:
+  p:
+    source: SOURCE
+    limits: { events: 20 }
+    retry: { attempts: 60, initial: 10ms, max: 500ms }
+    drain: 5s
+    steps:
+      - filter: data.amount != 0
+      - forward: { catch: { name: out, in_part: true } }
+`
+
+// TestModelWithoutALog is TestModel for a pipeline that appends nothing: an acknowledged event is at the sink, filtered
+// or parked, and an ordered source's events are first delivered in its order.
+func TestModelWithoutALog(t *testing.T) {
+	for seed := range seeds / 2 {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			source := modelSources[seed%len(modelSources)]
+			run(t, strings.Replace(modelWithoutALog, "SOURCE", source, 1), func(r *rig) {
+				h := &history{rig: r, rnd: rand.New(rand.NewPCG(uint64(seed), 2)), refuse: map[string]bool{}, final: map[string]string{}}
+				h.play()
+				h.checkSink()
+				if t.Failed() {
+					t.Logf("source %s; repeat with: go test ./pipeline -run 'TestModelWithoutALog/seed=%d$'", source, seed)
+				}
+			})
+		})
+	}
+}
+
+func (h *history) checkSink() {
+	var want, first []string
+	seen := map[string]bool{}
+	for _, id := range h.sink("out").ids() {
+		if !seen[id] {
+			seen[id] = true
+			first = append(first, id)
+		}
+	}
+	parked := map[string]bool{}
+	for _, e := range h.entries() {
+		if parked[e.EventID] || !h.refuse[e.EventID] || e.Code != event.CodePoison {
+			h.Errorf("I7: %s parked: %s", e.EventID, e.Reason)
+		}
+		parked[e.EventID] = true
+	}
+	for _, body := range h.bodies {
+		id, _, amount := parse(body)
+		if amount != 0 && h.refuse[id] && !parked[id] {
+			h.Errorf("I1: %s is refused and not parked; its outcome was %q", id, h.final[body])
+		}
+		if amount != 0 && !h.refuse[id] {
+			want = append(want, id)
+		}
+	}
+	if !h.feed().cfg.Ordered {
+		slices.Sort(first)
+		slices.Sort(want)
+	}
+	same(h.rig, "I1, I5: first deliveries", first, want)
+}

@@ -49,7 +49,7 @@ type pipe struct {
 	// deferred: sinks are synced when the source's place is saved.
 	deferred bool
 	// directTurn orders the writes of a pipeline without a log.
-	directTurn sync.Mutex
+	directTurn chan struct{}
 	// background are goroutines that settle events after their batch's handler let go of them.
 	background flight
 	flight     flight // batches that the gate let in
@@ -87,7 +87,7 @@ type environment struct {
 func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe, error) {
 	p := &pipe{
 		cfg: c, store: store, env: env, now: env.now, log: env.log.With("pipeline", c.Name), metrics: env.metrics.Pipeline(c.Name),
-		envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), retried: make(chan struct{}), noMore: make(chan struct{}), started: make(chan struct{}), state: "starting",
+		envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), retried: make(chan struct{}), directTurn: make(chan struct{}, 1), noMore: make(chan struct{}), started: make(chan struct{}), state: "starting",
 	}
 	p.counts.metrics = p.metrics
 	p.copies = newCopies(p)

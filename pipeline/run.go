@@ -56,11 +56,11 @@ func (p *pipe) run(stop, hard context.Context) error {
 	}
 	p.setState("running")
 	close(p.started)
-	var work sync.WaitGroup
+	var work, copying sync.WaitGroup
 	work.Go(p.retryLoop)
 	work.Go(p.keepLeases)
 	work.Go(p.pruneLoop)
-	work.Go(p.copies.run)
+	copying.Go(p.copies.run)
 
 	select {
 	case <-g.ended:
@@ -76,8 +76,9 @@ func (p *pipe) run(stop, hard context.Context) error {
 	if rerr := <-runErr; err == nil {
 		err = rerr
 	}
-	p.copies.end()
 	work.Wait()
+	p.copies.end() // nobody parks anything any more
+	copying.Wait()
 	p.deadline.stop()
 	if err != nil && p.hard.Err() != nil {
 		err = nil // the deadline says it all
