@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
@@ -18,6 +19,8 @@ type copies struct {
 	queue chan poison.Entry
 	once  sync.Once
 	ended chan struct{}
+	// stalled: the queue was full for long and nothing was sent since; nobody waits for it any more.
+	stalled atomic.Bool
 	// downs counts failures in a row, until is when the next try may be.
 	downs int
 	until time.Time
@@ -29,15 +32,34 @@ func newCopies(p *pipe) *copies {
 	return &copies{pipe: p, queue: make(chan poison.Entry, 256), ended: make(chan struct{})}
 }
 
-// copyPoison hands a parked event over for its copy. It waits where many are, for as long as the pipeline may.
+// copyPatience is how long a full queue holds up who parks an event.
+const copyPatience = time.Second
+
+// copyPoison hands a parked event over for its copy. Where many are parked at once it waits, but not for a sink that
+// hangs.
 func (p *pipe) copyPoison(e poison.Entry) {
-	if p.copies.sink == nil {
+	c := p.copies
+	if c.sink == nil {
 		return
 	}
 	select {
-	case p.copies.queue <- e:
+	case c.queue <- e:
+		return
+	default:
+	}
+	if c.stalled.Load() {
+		c.lost(&e, errCopyDown)
+		return
+	}
+	t := time.NewTimer(copyPatience)
+	defer t.Stop()
+	select {
+	case c.queue <- e:
+	case <-t.C:
+		c.stalled.Store(true)
+		c.lost(&e, errCopyDown)
 	case <-p.hard.Done():
-		p.copies.lost(&e, errStopped)
+		c.lost(&e, errStopped)
 	}
 }
 
@@ -80,6 +102,7 @@ func (c *copies) send(e *poison.Entry) {
 		err := write(p.hard, c.sink, []event.Recorded{out}, p.cfg.Retry.Timeout)
 		if err == nil {
 			c.downs = 0
+			c.stalled.Store(false)
 			return
 		}
 		if attempt >= p.cfg.Retry.Attempts || event.IsPoison(err) || !sleep(backoff(&p.cfg.Retry, attempt+1), p.soft) {

@@ -351,10 +351,14 @@ func TestPoisonCopyThatFails(t *testing.T) {
 			run(t, yaml, func(r *rig) {
 				r.sink("alarm").failing(tt.fail)
 				f := r.start().feed()
+				start := time.Now()
 				for range 400 { // more than are queued: they do not pile up behind a sink that is down
 					f.send("no json")
 				}
 				f.send(order("e-1", "o", 1)).is("committed")
+				if d := time.Since(start); d > 2*copyPatience {
+					t.Errorf("the copies held the others up for %s", d)
+				}
 				r.finish()
 				r.ok()
 				same(r, "parked all the same", len(r.parked()), 400)

@@ -3,4 +3,4 @@
 package pipeline
 
 // seeds and diskSeeds are how many histories the model tests walk through; the race detector makes each of them slow.
-const seeds, diskSeeds = 40, 5
+const seeds, diskSeeds = 25, 5
