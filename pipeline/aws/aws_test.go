@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -45,6 +46,9 @@ func TestKinds(t *testing.T) {
 		explained := Explain(tt.err, "queue q", "sqs:X")
 		if KindOf(tt.err) != tt.kind || KindOf(explained) != tt.kind || !strings.HasPrefix(explained.Error(), tt.words) {
 			t.Errorf("%v: kind %d, then %d, %q", tt.err, KindOf(tt.err), KindOf(explained), explained)
+		}
+		if errors.Is(explained, fs.ErrNotExist) != (tt.kind == Missing || errors.Is(tt.err, ErrNoCredentials)) || errors.Is(explained, fs.ErrPermission) != (tt.kind == Denied && !errors.Is(tt.err, ErrNoCredentials)) {
+			t.Errorf("%v: wrong kind for the command line", tt.err)
 		}
 		o := Outcome(explained)
 		if after, down := event.AsUnavailable(o); down != tt.down || after != tt.wait || event.IsPoison(o) != tt.poison {

@@ -7,8 +7,8 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"time"
@@ -39,10 +39,16 @@ func (s Settings) Check() error {
 }
 
 // Errors that Load gives, beside those of broken config files.
-var (
-	ErrNoRegion      = errors.New("no AWS region: set region, AWS_REGION or a profile that has one")
-	ErrNoCredentials = errors.New("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or run with a role")
+const (
+	ErrNoRegion      = absence("no AWS region: set region, AWS_REGION or a profile that has one")
+	ErrNoCredentials = absence("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or run with a role")
 )
+
+// absence is something that the surroundings do not give: an fs.ErrNotExist, like a missing file.
+type absence string
+
+func (a absence) Error() string        { return string(a) }
+func (a absence) Is(target error) bool { return target == fs.ErrNotExist } //nolint:errorlint // this is an Is
 
 // credentialsWithin bounds the search for credentials: without any, the SDK asks an instance's metadata service last.
 const credentialsWithin = 10 * time.Second

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -130,6 +131,13 @@ func short(err error) error {
 type answerError struct {
 	text string
 	err  error
+}
+
+// Is makes what is missing fs.ErrNotExist and what is denied fs.ErrPermission, by which the command line knows that its
+// surroundings are at fault.
+func (e *answerError) Is(target error) bool {
+	k := KindOf(e.err)
+	return (k == Missing && target == fs.ErrNotExist) || (k == Denied && target == fs.ErrPermission) //nolint:errorlint // this is an Is
 }
 
 func (e *answerError) Error() string { return e.text }
