@@ -337,6 +337,20 @@ func TestPoisonCopy(t *testing.T) {
 	})
 }
 
+func TestPoisonCopyOfMany(t *testing.T) {
+	yaml := strings.Replace(holdingAs("stream"), "{ hold: stream }", "{ copy: { catch: { name: alarm } } }", 1)
+	run(t, yaml, func(r *rig) {
+		r.sink("alarm").failing(func(context.Context, []event.Recorded) error { time.Sleep(time.Millisecond); return nil })
+		f := r.start().feed()
+		for range 400 { // more than are queued
+			f.send("no json")
+		}
+		r.finish()
+		r.ok()
+		same(r, "copies", len(r.sink("alarm").got), 400)
+	})
+}
+
 func TestPoisonCopyThatFails(t *testing.T) {
 	yaml := strings.Replace(holdingAs("stream"), "{ hold: stream }", "{ copy: { catch: { name: alarm } } }", 1)
 	for _, tt := range []struct {

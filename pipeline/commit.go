@@ -1,0 +1,184 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+)
+
+// commitOrdered commits one after another: a unit that is refused blocks those behind it until it is settled.
+func (p *pipe) commitOrdered(ds []*pending) {
+	for len(ds) > 0 {
+		n, err := p.commit(ds, true)
+		ds = ds[n:]
+		if err != nil {
+			p.releaseAll(ds)
+			return
+		}
+		if len(ds) > 0 && !p.refused(ds[0]) {
+			p.releaseAll(ds)
+			return
+		}
+	}
+}
+
+// commitFree commits units that do not wait for each other; one that is refused goes its own way.
+func (p *pipe) commitFree(ds []*pending) {
+	if len(ds) == 0 {
+		return
+	}
+	if _, err := p.commit(ds, false); err != nil {
+		p.releaseAll(ds)
+		return
+	}
+	for _, d := range ds {
+		if d.unit.Result.Status != eventstore.Refused {
+			continue
+		}
+		p.background.run(func() {
+			if p.refused(d) {
+				p.commitOrdered([]*pending{d})
+			} else {
+				p.releaseAll([]*pending{d})
+			}
+		})
+	}
+}
+
+func (p *pipe) releaseAll(ds []*pending) {
+	for _, d := range ds {
+		if p.inTurn(d.b) && !p.lanes && d.retry == nil {
+			p.cut.Store(true)
+		}
+		if d.b.Outcome(d.i) == event.Pending {
+			p.settle(d.b, d.i, event.Released, errStopped)
+		}
+	}
+}
+
+// commit writes the units and settles those that are done, for as long as the store cannot be reached too. Ordered: it
+// gives the number of settled ones, which is the index of the refused one. An error means that the pipeline stops.
+func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
+	if len(ds) == 0 {
+		return 0, nil
+	}
+	units := make([]*eventstore.Unit, len(ds))
+	events := 0
+	for i, d := range ds {
+		d.unit.Result = eventstore.Result{}
+		units[i] = &d.unit
+		for j := range d.unit.Appends {
+			events += len(d.unit.Appends[j].Events)
+		}
+	}
+	unknown, err := p.write(units, ordered, events)
+	if err != nil {
+		return 0, err
+	}
+	var n int
+	for _, d := range ds {
+		p.noteOwn(&d.unit)
+		switch d.unit.Result.Status {
+		case eventstore.Done:
+			p.done(d, d.outcome)
+		case eventstore.Repeated:
+			if unknown {
+				p.done(d, d.outcome) // it was this call's own first try that wrote it
+			} else if d.outcome == event.Committed || d.outcome == event.Poisoned {
+				p.done(d, event.Duplicate)
+			} else {
+				p.done(d, d.outcome)
+			}
+		default:
+			if ordered {
+				return n, nil
+			}
+			continue
+		}
+		n++
+	}
+	return n, nil
+}
+
+// noteOwn notes how far the log holds events for the relays.
+func (p *pipe) noteOwn(u *eventstore.Unit) {
+	n := len(u.Appends) - 1
+	if n < 0 || len(u.Result.Written) <= n || u.Appends[n].Origin != p.cfg.Name {
+		return
+	}
+	for at := u.Result.Written[n].Position; ; {
+		was := p.lastOwn.Load()
+		if at <= was || p.lastOwn.CompareAndSwap(was, at) {
+			return
+		}
+	}
+}
+
+// write calls Commit until the store has answered: a commit whose outcome is unknown is simply repeated. Unknown says
+// that there was one.
+func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) (unknown bool, err error) {
+	for attempt := 1; ; attempt++ {
+		start := p.now()
+		err := p.store.Commit(p.hard, units, eventstore.CommitOptions{Ordered: ordered})
+		if err == nil {
+			if attempt > 1 {
+				p.trouble.clear("store")
+			}
+			p.metrics.Commit(p.now().Sub(start), events)
+			return unknown, nil
+		}
+		if p.hard.Err() != nil {
+			return unknown, err
+		}
+		if errors.Is(err, eventstore.ErrClosed) || errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrReadOnly) {
+			p.fail(err)
+			return unknown, err
+		}
+		unknown = unknown || !errors.Is(err, eventstore.ErrUnavailable)
+		p.trouble.set("store", err)
+		p.limited("store").Error("the store cannot write; trying again", "error", err, "attempt", attempt)
+		if !sleep(backoff(&p.outageRetry, min(attempt+1, 16)), p.soft) {
+			return unknown, err
+		}
+	}
+}
+
+// done settles a committed event and tells of what was parked.
+func (p *pipe) done(d *pending, o event.Outcome) {
+	if o == event.Poisoned && !d.told {
+		e := &d.unit.Park[0]
+		p.metrics.Poisoned(e.Step, e.Code, 1)
+		p.limited("poison").Warn("event poisoned", "step", e.Step, "code", e.Code, "key", e.Key, "event", e.EventID, "reason", e.Reason)
+		p.copyPoison(*e)
+	}
+	if o == event.Dropped {
+		p.limited("dropped").Warn("event dropped", "reason", d.err)
+	}
+	if d.b.Outcome(d.i) == event.Pending {
+		p.settle(d.b, d.i, o, d.err)
+	}
+}
+
+// flushPlaces commits the places that no unit has carried.
+func (p *pipe) flushPlaces() {
+	p.flushing.Lock() // an older place must not follow a newer one
+	defer p.flushing.Unlock()
+	if err := p.syncSinks(); err != nil {
+		p.fail(err)
+		return
+	}
+	cursors := p.places.take(p.now())
+	if len(cursors) == 0 {
+		return
+	}
+	units := make([]*eventstore.Unit, len(cursors))
+	for i := range cursors {
+		units[i] = &eventstore.Unit{Pipeline: p.cfg.Name, Cursor: &cursors[i]}
+	}
+	if _, err := p.write(units, false, 0); err != nil && !errors.Is(err, context.Canceled) {
+		p.log.Warn("the source's place was not saved; some events will come again", "error", fmt.Errorf("pipeline: %w", err))
+	}
+}
