@@ -129,7 +129,7 @@ func (q *question) ask(w *writer, a *eventstore.Append, trust bool) {
 
 // known is what a draft may ask, read under the lock.
 type known struct {
-	xid, head int64
+	head      int64
 	committed time.Time
 	w         *writer
 	trust     bool
@@ -147,7 +147,7 @@ type place struct {
 
 // The correlated subqueries with OFFSET 0 leave the planner one way: a look into the index for each row of the arrays.
 const (
-	lockLog       = "SELECT pg_current_xact_id()::text::bigint FROM leat_log FOR UPDATE"
+	lockLog       = "SELECT log_id FROM leat_log FOR UPDATE"
 	selectStreams = `SELECT q.n, s.key, e.revision, e.position FROM unnest($1::text[], $2::text[]) WITH ORDINALITY q (type, id, n)
 CROSS JOIN LATERAL (SELECT key FROM leat_streams s WHERE s.type = q.type AND s.id = q.id OFFSET 0) s
 CROSS JOIN LATERAL (SELECT revision, position FROM leat_events e WHERE e.stream = s.key ORDER BY revision DESC LIMIT 1) e`
@@ -173,9 +173,6 @@ func (w *writer) lookup(ctx context.Context, batch []*request) (*known, error) {
 	b.Queue(lockLog).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			there = true
-			if err := rows.Scan(&k.xid); err != nil {
-				return err
-			}
 		}
 		return nil
 	})

@@ -119,7 +119,7 @@ func (w *writer) transact(batch []*request) (left *request, err error) {
 	}
 	if len(d.Writes)+len(d.Marks)+len(d.Cursors) == 0 && !beside {
 		_ = w.abandon(ctx, nil)
-	} else if err := w.commit(ctx, d, known.xid); err != nil {
+	} else if err := w.commit(ctx, d, beside); err != nil {
 		return nil, err
 	}
 	w.remember(d)
@@ -169,7 +169,7 @@ func (w *writer) fill(ctx context.Context, d *plan.Draft, batch []*request) (bes
 }
 
 // commit is the second round trip.
-func (w *writer) commit(ctx context.Context, d *plan.Draft, xid int64) error {
+func (w *writer) commit(ctx context.Context, d *plan.Draft, beside bool) error {
 	b := &pgx.Batch{}
 	if err := w.write(ctx, b, d); err != nil {
 		return w.abandon(ctx, err)
@@ -190,7 +190,7 @@ func (w *writer) commit(ctx context.Context, d *plan.Draft, xid int64) error {
 		return w.abandon(ctx, err) // a statement before the COMMIT failed
 	}
 	w.s.log.Warn("the connection was lost at a commit; its outcome is asked for", "err", err)
-	return w.resolve(xid, err)
+	return w.resolve(d, beside, err)
 }
 
 // fatal tells an error with which the server ended the session from that of a statement.
@@ -201,20 +201,25 @@ func fatal(err error) bool {
 
 // resolve finds out what became of a transaction whose connection was lost at its commit: nil where it is committed,
 // the cause, as ErrUnavailable, where it is not.
-func (w *writer) resolve(xid int64, cause error) error {
+//
+// The server's own word (pg_xact_status) is not asked for: after a crash it gives out the numbers of transactions again
+// whose traces it has lost.
+func (w *writer) resolve(d *plan.Draft, beside bool, cause error) error {
 	w.disconnect()
 	w.memory.forget()
 	ctx, cancel := context.WithTimeout(context.Background(), roundTrip/3)
 	defer cancel()
 	var last error
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
-		status, err := w.ask(ctx, xid)
+		there, sure, err := w.ask(ctx, d)
 		switch {
 		case err != nil:
 			last = err
-		case status == "committed":
+		case beside && !sure:
+			return fmt.Errorf("%w: %w", errUnknown, cause)
+		case there:
 			return nil
-		case status == "aborted":
+		default:
 			return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, cause)
 		}
 		select { // the server is starting again, or the lost session is still at its commit
@@ -227,15 +232,51 @@ func (w *writer) resolve(xid int64, cause error) error {
 	}
 }
 
-func (w *writer) ask(ctx context.Context, xid int64) (status string, err error) {
+// ask takes the lock, which the lost session has let go of only when it is through, and looks for what the draft would
+// have written: its last event, which is sure, or, where it has none, all of its marks and cursors, which say nothing of
+// what else was to be done.
+func (w *writer) ask(ctx context.Context, d *plan.Draft) (there, sure bool, err error) {
 	if err := w.connect(); err != nil {
-		return "", err
+		return false, false, err
 	}
-	err = w.c.QueryRow(ctx, "SELECT coalesce(pg_xact_status($1::text::xid8), '')", fmt.Sprint(xid)).Scan(&status)
+	tx, err := w.c.Begin(ctx)
 	if err != nil {
 		w.disconnect()
+		return false, false, err
 	}
-	return status, err
+	defer func() {
+		if e := tx.Rollback(ctx); e != nil {
+			w.disconnect()
+		}
+	}()
+	var id string
+	if err := tx.QueryRow(ctx, lockLog).Scan(&id); err != nil {
+		return false, false, err
+	}
+	if n := len(d.Writes); n > 0 {
+		var r row
+		e := d.Writes[n-1]
+		r.set(e, d.Committed(), e.Stream.Base.Ref.(*stream).key)
+		err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM leat_events WHERE position = $1 AND stream = $2 AND revision = $3 AND id_hash = $4 AND crc = $5)",
+			r.position, r.stream, r.revision, r.idHash, r.crc).Scan(&there)
+		return there, true, err
+	}
+	there = len(d.Marks)+len(d.Cursors) > 0
+	for m := range d.Marks {
+		var one bool
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM leat_inbox WHERE pipeline = $1 AND key = $2)", escape(m.Pipeline), markKey(m.Key)).Scan(&one); err != nil {
+			return false, false, err
+		}
+		there = there && one
+	}
+	for c, value := range d.Cursors {
+		var one bool
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM leat_cursors WHERE pipeline = $1 AND key = $2 AND value = $3)", escape(c.Pipeline), escape(c.Key), escape(value)).Scan(&one); err != nil {
+			return false, false, err
+		}
+		there = there && one
+	}
+	return there, false, nil
 }
 
 // remember takes a committed draft into memory and wakes those who wait for it.
