@@ -48,7 +48,7 @@ const (
 type absence string
 
 func (a absence) Error() string        { return string(a) }
-func (a absence) Is(target error) bool { return target == fs.ErrNotExist } //nolint:errorlint // this is an Is
+func (a absence) Is(target error) bool { return target == fs.ErrNotExist }
 
 // credentialsWithin bounds the search for credentials: without any, the SDK asks an instance's metadata service last.
 const credentialsWithin = 10 * time.Second

@@ -137,7 +137,7 @@ type answerError struct {
 // surroundings are at fault.
 func (e *answerError) Is(target error) bool {
 	k := KindOf(e.err)
-	return (k == Missing && target == fs.ErrNotExist) || (k == Denied && target == fs.ErrPermission) //nolint:errorlint // this is an Is
+	return (k == Missing && target == fs.ErrNotExist) || (k == Denied && target == fs.ErrPermission)
 }
 
 func (e *answerError) Error() string { return e.text }

@@ -2,6 +2,7 @@ package eventbridge
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -149,8 +150,8 @@ func TestRefused(t *testing.T) {
 			batch := sinktest.Events(0, 3)
 			tt.change(&batch[1])
 			err := s.Write(t.Context(), batch)
-			partial, ok := err.(*event.BatchError)
-			if !ok || len(partial.Failed) != 1 || !event.IsPoison(partial.Failed[1]) || event.Code(partial.Failed[1]) != tt.code {
+			partial := partialOf(err)
+			if partial == nil || len(partial.Failed) != 1 || !event.IsPoison(partial.Failed[1]) || event.Code(partial.Failed[1]) != tt.code {
 				t.Errorf("got %v", err)
 			}
 			if n := len(cloud.Events("default")); n != 2 {
@@ -178,7 +179,7 @@ func TestEachSubsetFails(t *testing.T) {
 		s := open(Config{}, sinks.Env{}, cloud.Transport())
 		err := s.Write(t.Context(), sinktest.Events(0, maxEntries))
 		failed := map[int]error{}
-		if partial, ok := err.(*event.BatchError); ok {
+		if partial := partialOf(err); partial != nil {
 			failed = partial.Failed
 		} else if err != nil {
 			for i := range maxEntries {
@@ -243,7 +244,7 @@ func TestWholeCallFails(t *testing.T) {
 			if down != tt.down || after != tt.wait || err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v, down %t, after %s", err, down, after)
 			}
-			if partial, ok := err.(*event.BatchError); !tt.down && (!ok || !event.IsPoison(partial.Failed[0])) {
+			if partial := partialOf(err); !tt.down && (partial == nil || !event.IsPoison(partial.Failed[0])) {
 				t.Errorf("%v is no poison", err)
 			}
 		})
@@ -288,4 +289,11 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%+v: %v, want …%s…", tt.c, err, tt.want)
 		}
 	}
+}
+
+// partialOf gives the outcomes by event, nil where the error has none.
+func partialOf(err error) *event.BatchError {
+	var partial *event.BatchError
+	errors.As(err, &partial)
+	return partial
 }

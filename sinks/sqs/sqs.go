@@ -72,7 +72,7 @@ func (c Config) Validate() error {
 	for name, source := range c.Attributes {
 		lower := strings.ToLower(name)
 		if !attributeName.MatchString(name) || len(name) > 256 || strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon.") {
-			return &config.FieldError{Field: "attributes", Err: fmt.Errorf("%q is no name of an attribute: letters, digits, _ - and . inside, and it does not start with AWS. or Amazon.", name)}
+			return &config.FieldError{Field: "attributes", Err: fmt.Errorf("%q is no name of an attribute: letters, digits, _ - and . inside, and neither AWS. nor Amazon. at its start", name)}
 		}
 		if _, err := parseField(source); err != nil {
 			return &config.FieldError{Field: "attributes", Err: fmt.Errorf("%s: %w", name, err)}

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -150,8 +151,8 @@ func TestRefused(t *testing.T) {
 			batch := sinktest.Events(0, 3)
 			tt.change(&batch[1])
 			err := opened(t, cloud, Config{Queue: "q"}).Write(t.Context(), batch)
-			partial, ok := err.(*event.BatchError)
-			if !ok || len(partial.Failed) != 1 || !event.IsPoison(partial.Failed[1]) || event.Code(partial.Failed[1]) != tt.code {
+			partial := partialOf(err)
+			if partial == nil || len(partial.Failed) != 1 || !event.IsPoison(partial.Failed[1]) || event.Code(partial.Failed[1]) != tt.code {
 				t.Errorf("got %v", err)
 			}
 			if n := len(cloud.Messages("q")); n != 2 {
@@ -179,7 +180,7 @@ func TestEachSubsetFails(t *testing.T) {
 		batch := sinktest.Events(0, maxEntries)
 		err := s.Write(t.Context(), batch)
 		var again []event.Recorded
-		partial, _ := err.(*event.BatchError)
+		partial := partialOf(err)
 		for i := range batch {
 			failed := err != nil && (partial == nil || partial.Failed[i] != nil)
 			if failed != (subset>>i&1 == 1) {
@@ -216,7 +217,7 @@ func TestFIFOUnderFaults(t *testing.T) {
 			}
 			for tries := 0; len(left) > 0 && tries < 1000; tries++ {
 				err := s.Write(t.Context(), left)
-				partial, _ := err.(*event.BatchError)
+				partial := partialOf(err)
 				var again []event.Recorded
 				for i := range left {
 					if err != nil && (partial == nil || partial.Failed[i] != nil) {
@@ -316,4 +317,11 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%+v: %v, want …%s…", tt.c, err, tt.want)
 		}
 	}
+}
+
+// partialOf gives the outcomes by event, nil where the error has none.
+func partialOf(err error) *event.BatchError {
+	var partial *event.BatchError
+	errors.As(err, &partial)
+	return partial
 }

@@ -23,7 +23,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // backoff is the wait after the n-th failure in a row, from 1: it doubles from first to most, with jitter over its half.
 func backoff(n int, first, most time.Duration) time.Duration {
 	d := min(first<<min(n-1, 20), most)
-	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter
+	return d/2 + rand.N(d/2+1)
 }
 
 // retry repeats a call that may fare better soon, a few times.

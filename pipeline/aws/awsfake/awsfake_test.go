@@ -246,7 +246,8 @@ func TestPlan(t *testing.T) {
 		}
 		return out
 	}
-	if show(1) != show(1) || show(1) == show(2) {
+	first, again, other := show(1), show(1), show(2)
+	if first != again || first == other {
 		t.Error("the plan does not go by its seed")
 	}
 }

@@ -38,7 +38,7 @@ type Plan struct {
 func Rough(seed uint64) *Plan {
 	return &Plan{
 		Throttle: 0.05, ServerError: 0.05, Lost: 0.04, Cut: 0.04, Slow: 0.05, Partial: 0.15, Duplicate: 0.05, Shuffle: 0.3, Expire: 0.02,
-		rng: rand.New(rand.NewPCG(seed, 0x1ea7)), //nolint:gosec // chance that can be repeated
+		rng: rand.New(rand.NewPCG(seed, 0x1ea7)),
 	}
 }
 
@@ -64,7 +64,7 @@ func (p *Plan) Faults(op string, _ int) (f Fault) {
 		f.Cut = true
 	}
 	if hit(p.Partial) {
-		f.Fail = uint16(p.rng.IntN(1 << 10)) //nolint:gosec // below 1024
+		f.Fail = uint16(p.rng.IntN(1 << 10))
 		if hit(0.5) {
 			f.EntryCode = "ThrottlingException"
 		}
