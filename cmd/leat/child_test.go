@@ -62,7 +62,12 @@ func startLeat(t testing.TB, dir string, env []string, args ...string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{cmd: exec.Command(self, args...), done: make(chan struct{})}
+	return startProgram(t, dir, env, self, args...)
+}
+
+func startProgram(t testing.TB, dir string, env []string, program string, args ...string) *child {
+	t.Helper()
+	c := &child{cmd: exec.Command(program, args...), done: make(chan struct{})}
 	c.cmd.Dir = dir
 	c.cmd.Env = append(append(os.Environ(), childEnv+"=1", "NO_COLOR=1"), env...)
 	c.cmd.Stderr = &c.stderr
