@@ -5,10 +5,12 @@ import (
 	"sync"
 	"time"
 
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/event"
 )
 
 // most is what a call takes: messages of a receive, entries of a batch.
@@ -68,6 +70,9 @@ func (p *pool) run() {
 	}
 	for thin := 0; s.hand.room(p.ctx); {
 		s.counts.Receives.Add(1)
+		if s.fifo && in.ReceiveRequestAttemptId == nil {
+			in.ReceiveRequestAttemptId = awssdk.String(event.NewID())
+		}
 		out, err := p.receive(in)
 		if p.ctx.Err() != nil && err != nil {
 			return
@@ -78,6 +83,9 @@ func (p *pool) run() {
 			}
 			continue
 		}
+		// The next receive is another. One that failed is asked for again: its answer may be what was lost, and with it its
+		// groups would stay locked until its visibility ends.
+		in.ReceiveRequestAttemptId = nil
 		p.worked()
 		n := len(out.Messages)
 		s.counts.Received.Add(int64(n))

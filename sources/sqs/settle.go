@@ -42,6 +42,7 @@ type settler struct {
 	due     bool          // a part of ten goes too
 	timer   bool          // one is set to say so
 	changed chan struct{} // closed and made anew when open falls
+	warned  time.Time
 }
 
 func newSettler(ctx context.Context, s *Source) *settler {
@@ -193,7 +194,7 @@ func (d *settler) deleteSome(some []*held) (left []*held) {
 	out, err := d.s.client.DeleteMessageBatch(ctx, in)
 	if err != nil {
 		if k := aws.KindOf(err); k == aws.Denied || k == aws.Invalid {
-			d.s.log.Error("sqs: cannot delete; trying again", "error", aws.Explain(err, "queue "+d.s.cfg.Queue, "sqs:DeleteMessage"))
+			d.say(err)
 		} else if k == aws.Missing { // the queue is gone, and its messages with it
 			d.forget(some)
 			return nil
@@ -218,6 +219,20 @@ func (d *settler) deleteSome(some []*held) (left []*held) {
 		}
 	}
 	return left
+}
+
+// say logs why nothing is deleted, now and then.
+func (d *settler) say(err error) {
+	d.mu.Lock()
+	now := time.Now()
+	silent := now.Sub(d.warned) < 30*time.Second
+	if !silent {
+		d.warned = now
+	}
+	d.mu.Unlock()
+	if !silent {
+		d.s.log.Error("sqs: cannot delete; trying again", "error", aws.Explain(err, "queue "+d.s.cfg.Queue, "sqs:DeleteMessage"))
+	}
 }
 
 func (d *settler) forget(some []*held) {

@@ -440,3 +440,69 @@ func TestCloseIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A FIFO receive whose answer is lost is asked for again: its group does not stay locked until its visibility ends.
+func TestLostAnswer(t *testing.T) {
+	for _, fault := range []awsfake.Fault{{Lost: true}, {Cut: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			cloud := awsfake.New(func(op string, n int) awsfake.Fault {
+				if op == "ReceiveMessage" && n == 0 {
+					return fault
+				}
+				return awsfake.Fault{}
+			})
+			cloud.CreateQueue(awsfake.Queue{Name: "q.fifo", Visibility: 10 * time.Minute})
+			fill(cloud, "q.fifo", 3)
+			began := time.Now()
+			s := start(t, cloud, Config{Queue: "q.fifo"}, nil)
+			for i := range 3 {
+				b := s.next()
+				if diff := cmp.Diff([]string{fmt.Sprint(i)}, bodies(b)); diff != "" {
+					t.Error(diff)
+				}
+				settle(b, event.Committed)
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("came after %s", took)
+			}
+			s.end()
+			if n := cloud.Deleted("q.fifo"); n != 3 {
+				t.Errorf("%d deleted", n)
+			}
+		})
+	}
+}
+
+// Without the right to delete the source says so, rarely, and stops to receive rather than to pile up.
+func TestDeleteDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud := awsfake.New(func(op string, _ int) awsfake.Fault {
+			if op == "DeleteMessageBatch" {
+				return awsfake.Fault{Code: "AccessDenied", Status: http.StatusForbidden}
+			}
+			return awsfake.Fault{}
+		})
+		cloud.CreateQueue(awsfake.Queue{Name: "q"})
+		fill(cloud, "q", 2*backlog)
+		out := &lines{}
+		s := start(t, cloud, Config{Queue: "q"}, slog.New(slog.NewTextHandler(out, nil)))
+		taken := 0
+		for quiet := false; !quiet; {
+			select {
+			case m := <-s.msgs:
+				b := event.FromMessage(m)
+				taken += len(b.Events)
+				settle(b, event.Committed)
+			case <-time.After(30 * time.Second):
+				quiet = true
+			}
+		}
+		if taken >= 2*backlog || taken < backlog {
+			t.Errorf("%d messages taken, none deleted", taken)
+		}
+		if said := out.String(); !strings.Contains(said, "the role or user needs sqs:DeleteMessage there") || strings.Count(said, "cannot delete") > 4 {
+			t.Errorf("logged %d times: %.300s", strings.Count(said, "cannot delete"), said)
+		}
+		s.end()
+	})
+}

@@ -62,6 +62,14 @@ type queue struct {
 	byID       map[string]*message
 	seen       map[string]seen // by deduplication id
 	deleted    int
+	attempts   map[string]attempt // by ReceiveRequestAttemptId
+}
+
+// attempt is a receive that may be asked for again, where its answer was lost.
+type attempt struct {
+	at      time.Time
+	given   []*message
+	handles []string
 }
 
 type seen struct {
@@ -84,7 +92,7 @@ func (c *Cloud) CreateQueue(q Queue) string {
 	defer c.mu.Unlock()
 	n := &queue{
 		name: q.Name, fifo: strings.HasSuffix(q.Name, ".fifo"), visibility: 30 * time.Second, maxSize: maxMessage,
-		dead: q.Dead, maxReceive: q.MaxReceives, seen: map[string]seen{}, byID: map[string]*message{},
+		dead: q.Dead, maxReceive: q.MaxReceives, seen: map[string]seen{}, byID: map[string]*message{}, attempts: map[string]attempt{},
 	}
 	if q.Visibility > 0 {
 		n.visibility = q.Visibility
@@ -400,6 +408,7 @@ func (c *Cloud) sendBatch(in batchRequest, f Fault) (any, error) {
 }
 
 type receiveRequest struct {
+	ReceiveRequestAttemptId                     string //nolint:revive // the protocol's spelling
 	QueueUrl                                    string //nolint:revive // the protocol's spelling
 	MaxNumberOfMessages                         int
 	VisibilityTimeout                           *int
@@ -469,6 +478,9 @@ func (c *Cloud) take(q *queue, in receiveRequest, f Fault) (out []map[string]any
 	if in.VisibilityTimeout != nil {
 		visibility = time.Duration(*in.VisibilityTimeout) * time.Second
 	}
+	if out := q.again(in, now, visibility); out != nil {
+		return out
+	}
 	locked, dying := map[string]bool{}, []*message(nil)
 	defer func() {
 		for _, m := range dying {
@@ -511,6 +523,29 @@ func (c *Cloud) take(q *queue, in receiveRequest, f Fault) (out []map[string]any
 		if !f.Duplicate || q.fifo {
 			m.visible, m.inFlight = now.Add(visibility), true
 		}
+		out = append(out, m.show(q, in))
+		if id := in.ReceiveRequestAttemptId; id != "" && q.fifo {
+			a := q.attempts[id]
+			q.attempts[id] = attempt{now, append(a.given, m), append(a.handles, m.handle)}
+		}
+	}
+	return out
+}
+
+// again gives what a receive with the same attempt id was given, as long as nothing has happened to it.
+func (q *queue) again(in receiveRequest, now time.Time, visibility time.Duration) (out []map[string]any) {
+	a, ok := q.attempts[in.ReceiveRequestAttemptId]
+	if !ok || now.Sub(a.at) > dedupWindow {
+		return nil
+	}
+	for i, m := range a.given {
+		if q.byID[m.ID] != m || m.handle != a.handles[i] || !m.flying(now) {
+			delete(q.attempts, in.ReceiveRequestAttemptId)
+			return nil
+		}
+	}
+	for _, m := range a.given {
+		m.visible = now.Add(visibility)
 		out = append(out, m.show(q, in))
 	}
 	return out
