@@ -5,6 +5,6 @@
 // Messages carry batches; every event of a batch has its own outcome.
 //
 // The package knows the contracts (sources, sinks, eventstore, table, codec, filter, pattern) and no implementation of
-// them. Start at Daemon (daemon.go), then pipe.go and run.go (one pipeline's life),
-// intake.go (gate.go before it, lanes.go behind it), relay.go (delivery.go and tabletarget.go behind it) and park.go.
+// them. Start at Daemon (daemon.go), then pipe.go and run.go (one pipeline's life), intake.go (gate.go before it; lanes.go,
+// commit.go, refused.go and direct.go behind it), relay.go (delivery.go and tabletarget.go behind it) and park.go.
 package pipeline
