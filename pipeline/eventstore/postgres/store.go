@@ -58,6 +58,7 @@ type Store struct {
 	ring   ring
 	blocks blocks
 
+	wanted  chan struct{} // wakes listen
 	queue   chan *request
 	closing chan struct{} // closed by Close
 	stopped chan struct{} // closed when the committer has ended
@@ -89,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}
 	s := &Store{
 		cfg: cfg, now: cfg.Now, log: cfg.Logger,
-		queue: make(chan *request, 256), closing: make(chan struct{}), stopped: make(chan struct{}),
+		wanted: make(chan struct{}, 1), queue: make(chan *request, 256), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if s.now == nil {
 		s.now = time.Now

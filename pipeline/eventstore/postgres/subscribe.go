@@ -16,12 +16,24 @@ const channel = "leat_log"
 // poll is how often the head is read where no message has come: the net below LISTEN.
 const poll = time.Second
 
-// listen keeps up with the commits of other processes until the store is closed.
+// listen keeps up with the commits of other processes while anybody follows the log, until the store is closed. Each
+// message costs the server and this process about as much as half a small commit, also for commits of this process
+// itself: so nobody listens for nobody.
 func (s *Store) listen() {
 	for down := false; s.ctx.Err() == nil; {
+		if s.ring.followers.Load() == 0 {
+			select {
+			case <-s.wanted:
+			case <-s.ctx.Done():
+				return
+			}
+		}
 		err := s.follow(&down)
 		if s.ctx.Err() != nil {
 			return
+		}
+		if err == nil {
+			continue
 		}
 		if !down {
 			s.log.Warn("the event store cannot listen for the commits of others", "err", err)
@@ -34,7 +46,15 @@ func (s *Store) listen() {
 	}
 }
 
-// follow listens on a connection of its own.
+// want wakes listen for a new follower.
+func (s *Store) want() {
+	select {
+	case s.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// follow listens on a connection of its own, until nobody follows any more.
 func (s *Store) follow(down *bool) error {
 	c, err := s.connect(s.ctx)
 	if err != nil {
@@ -56,6 +76,9 @@ func (s *Store) follow(down *bool) error {
 		}
 	}
 	for read := true; ; {
+		if s.ring.followers.Load() == 0 && !read {
+			return nil
+		}
 		if read {
 			h, err := readHead(s.ctx, c)
 			if err != nil {
@@ -80,7 +103,7 @@ func (s *Store) follow(down *bool) error {
 			}
 			read = false
 		case late && !c.IsClosed():
-			read = true
+			read = s.ring.followers.Load() > 0
 		default:
 			return err
 		}
@@ -99,6 +122,7 @@ func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) it
 	return func(yield func(eventstore.Page, error) bool) {
 		s.ring.followers.Add(1)
 		defer s.ring.followers.Add(-1)
+		s.want()
 		pages := newPager(int64(o.MaxEvents))
 		for after := o.After; ctx.Err() == nil; {
 			err := s.ready(ctx)
