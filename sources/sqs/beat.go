@@ -40,6 +40,7 @@ func (h *hand) extend(ctx context.Context, now time.Time) {
 	h.mu.Lock()
 	for _, m := range h.held {
 		if !m.lost && m.until.Sub(now) < h.s.visibility/2 {
+			m.beat = make(chan struct{})
 			due = append(due, beatEntry{m, m.handle})
 		}
 	}
@@ -69,11 +70,16 @@ func (h *hand) extendBatch(ctx context.Context, some []beatEntry) {
 	}
 	now := time.Now()
 	out, err := h.s.client.ChangeMessageVisibilityBatch(ctx, in)
-	if err != nil {
-		return // the next beat tries again
-	}
 	lost := 0
 	h.mu.Lock()
+	for _, e := range some {
+		close(e.m.beat)
+		e.m.beat = nil
+	}
+	if err != nil {
+		h.mu.Unlock()
+		return // the next beat tries again
+	}
 	for _, ok := range out.Successful {
 		if e := entryOf(some, ok.Id); e != nil && e.m.handle == e.handle {
 			e.m.until = now.Add(h.s.visibility)

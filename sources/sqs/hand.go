@@ -20,8 +20,9 @@ type held struct {
 
 	// Under hand.mu:
 	handle string
-	until  time.Time // when it becomes visible, unless extended
-	lost   bool      // it could not be extended
+	until  time.Time     // when it becomes visible, unless extended
+	lost   bool          // it could not be extended
+	beat   chan struct{} // closed when the call that extends it is done; nil: none is under way
 }
 
 // lane is a message group: its first event is with the pipeline or ready, the others wait.
@@ -90,7 +91,7 @@ func (h *hand) take(messages []types.Message) bool {
 		n := h.s.read(m)
 		n.until = now.Add(h.s.visibility)
 		if h.stopped {
-			h.s.settler.giveBack(n.handle, 0)
+			h.s.settler.giveBack(n.handle, 0, nil)
 			continue
 		}
 		h.held[n.id] = n
@@ -224,7 +225,7 @@ func (h *hand) leaveLane(m *held) {
 
 func (h *hand) giveBack(m *held, after time.Duration) {
 	delete(h.held, m.id)
-	h.s.settler.giveBack(m.handle, after)
+	h.s.settler.giveBack(m.handle, after, m.beat)
 }
 
 // drop takes an unsent message out of the count.

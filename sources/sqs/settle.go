@@ -57,12 +57,25 @@ func (d *settler) delete(m *held) {
 	d.schedule()
 }
 
-func (d *settler) giveBack(handle string, after time.Duration) {
+// giveBack makes a message visible after a wait, once beat is closed: a call under way that extends it would undo that.
+func (d *settler) giveBack(handle string, after time.Duration, beat <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open++
-	d.backs = append(d.backs, back{handle, after})
-	d.schedule()
+	add := func() {
+		d.backs = append(d.backs, back{handle, after})
+		d.schedule()
+	}
+	if beat == nil {
+		add()
+		return
+	}
+	go func() {
+		<-beat
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		add()
+	}()
 }
 
 // schedule starts calls for what is full or due, and sees that the rest becomes due.

@@ -506,3 +506,29 @@ func TestDeleteDenied(t *testing.T) {
 		s.end()
 	})
 }
+
+// A call that extends a message while it is given back does not make it wait longer.
+func TestReturnDuringABeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud := awsfake.New(func(op string, n int) awsfake.Fault {
+			if op == "ChangeMessageVisibilityBatch" && n == 0 {
+				return awsfake.Fault{Delay: 500 * time.Millisecond}
+			}
+			return awsfake.Fault{}
+		})
+		cloud.CreateQueue(awsfake.Queue{Name: "q", Visibility: 40 * time.Second})
+		fill(cloud, "q", 1)
+		s := start(t, cloud, Config{Queue: "q"}, nil)
+		b := s.next()
+		for cloud.Calls("ChangeMessageVisibilityBatch") == 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		began := time.Now()
+		settle(b, event.Released)
+		settle(s.next(), event.Committed)
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("came again after %s", took)
+		}
+		s.end()
+	})
+}
