@@ -110,7 +110,7 @@ func TestTerminate(t *testing.T) {
 func TestRestart(t *testing.T) {
 	server := pgtest.New(t)
 	s := openStore(t, postgres.Config{DSN: server.DSN()})
-	const writers, events, restarts = 4, 120, 3
+	const writers, events, restarts = 4, 60, 2
 	var wg sync.WaitGroup
 	var n atomic.Int64
 	part := make(chan struct{}, writers*events)

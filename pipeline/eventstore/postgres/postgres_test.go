@@ -37,6 +37,9 @@ func TestStore(t *testing.T) { run(t) }
 
 // TestStoreCopy runs the suite with every event going by COPY.
 func TestStoreCopy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite again")
+	}
 	postgres.CopyFrom(t, 1)
 	run(t)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -127,16 +128,7 @@ func idHash(id string) int64 {
 // escape gives s as PostgreSQL can keep it: its text has neither NUL nor broken UTF-8. Such bytes, and the byte 0x1a
 // itself, become 0x1a and two hexadecimal digits.
 func escape(s string) string {
-	clean := true
-	for i := range len(s) {
-		if c := s[i]; c == 0 || c == 0x1a || c >= utf8.RuneSelf {
-			clean = c >= utf8.RuneSelf
-			if !clean {
-				break
-			}
-		}
-	}
-	if clean && utf8.ValidString(s) {
+	if strings.IndexByte(s, 0) < 0 && strings.IndexByte(s, 0x1a) < 0 && utf8.ValidString(s) {
 		return s
 	}
 	const hex = "0123456789abcdef"
@@ -154,13 +146,7 @@ func escape(s string) string {
 }
 
 func unescape(s string) string {
-	at := -1
-	for i := range len(s) {
-		if s[i] == 0x1a {
-			at = i
-			break
-		}
-	}
+	at := strings.IndexByte(s, 0x1a)
 	if at < 0 {
 		return s
 	}

@@ -16,7 +16,8 @@ import (
 // writer is the committer. It owns the connection that appends.
 //
 // A transaction takes two round trips: one that takes the lock and then reads all that the units need to be judged by,
-// one that writes and commits. The lock is taken in a statement of its own, so that what comes behind it sees what was
+// one that writes and commits; between them COPY takes one for itself where there is more than a little to write. The
+// lock is taken in a statement of its own, so that what comes behind it sees what was
 // committed while it was waited for.
 type writer struct {
 	s *Store
