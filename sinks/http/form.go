@@ -82,31 +82,34 @@ func readsMetadata(t *filter.Template) bool {
 	return slices.ContainsFunc(t.Paths(), func(p string) bool { return strings.HasPrefix(p, "metadata") })
 }
 
-// requests divides a batch: neighbours that want the same URL and headers go together unless each is to go alone. Events
-// that make no request have failed.
+// requests divides a batch: events that want the same URL and headers go together unless each is to go alone. They may
+// overtake others of the batch, none of which is of the same stream (sinks.Partial). Events that make no request have failed.
 func (f *form) requests(batch []event.Recorded, alone bool) (all []*request, failed *event.BatchError) {
 	v := f.views.Get().(*filter.View)
 	defer func() {
 		v.Reset(&event.Recorded{})
 		f.views.Put(v)
 	}()
-	var last *request
+	alike := map[string]*request{}
 	for i := range batch {
-		if f.constant && last != nil && !alone {
-			last.events = append(last.events, i)
+		if f.constant && len(all) > 0 && !alone {
+			all[0].events = append(all[0].events, i)
 			continue
 		}
 		r, err := f.request(v, &batch[i])
 		if err != nil {
-			failed, last = failed.Fail(i, err), nil
+			failed = failed.Fail(i, err)
 			continue
 		}
-		if last != nil && !alone && last.url == r.url && slices.Equal(last.values, r.values) {
-			last.events = append(last.events, i)
-			continue
+		if !alone {
+			of := r.url + "\n" + strings.Join(r.values, "\n") // neither has line breaks
+			if first := alike[of]; first != nil {
+				first.events = append(first.events, i)
+				continue
+			}
+			alike[of] = r
 		}
 		r.events = []int{i}
-		last = r
 		all = append(all, r)
 	}
 	return all, failed

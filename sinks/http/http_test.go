@@ -69,7 +69,7 @@ func (r *receiver) ServeHTTP(w nethttp.ResponseWriter, req *nethttp.Request) {
 		}
 	}
 	key := req.Header.Get("Idempotency-Key")
-	if r.seen[key] {
+	if key != "" && r.seen[key] {
 		return
 	}
 	r.seen[key] = true
@@ -137,7 +137,7 @@ func TestRequests(t *testing.T) {
 		SecretHeaders: map[string]config.Secret{"X-Key": config.NewSecret("key")},
 	})
 	batch := sinktest.Events(0, 3)
-	batch[2].Type = "Other"
+	batch[1].Type = "Other"
 	if err := s.Write(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +153,10 @@ func TestRequests(t *testing.T) {
 		if len(h.Get("X-Id")) != 32 {
 			t.Errorf("X-Id: %q", h.Get("X-Id"))
 		}
+	}
+	want := []string{string(batch[0].Raw), string(batch[2].Raw), string(batch[1].Raw)}
+	if diff := cmp.Diff(want, r.bodies); diff != "" {
+		t.Errorf("in two requests (-want +got):\n%s", diff)
 	}
 }
 
