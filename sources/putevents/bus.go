@@ -28,21 +28,30 @@ type buses struct {
 	named  map[string]*bus
 	users  int
 	remove func() // takes the handler off the listener
+	left   []rule // of pipelines that have left
 }
 
 // bus is one of them: the pipelines that listen, found by their patterns.
 type bus struct {
 	name  string
 	born  time.Time
-	users int
 	rules *pattern.Set[*Source]
+}
+
+// rule is a pipeline's place on a bus.
+type rule struct {
+	pipeline string
+	bus      *bus
+	id       pattern.ID
 }
 
 func newBuses(log *slog.Logger, now func() time.Time) *buses {
 	return &buses{log: log, now: now, acceptWithin: 5 * time.Second, answerWithin: 50 * time.Second, named: map[string]*bus{}}
 }
 
-// join puts a pipeline on its bus; the first one also mounts the handler. Leave takes it off again.
+// join puts a pipeline on its bus; the first one also mounts the handler. Leave takes it off again, but for its rule: as
+// long as requests may be under way, what is for a pipeline that has stopped must fail, not be taken as nobody's. The
+// rule goes when the pipeline joins again, or with the buses.
 func (bs *buses) join(s *Source) (leave func(), err error) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
@@ -50,22 +59,22 @@ func (bs *buses) join(s *Source) (leave func(), err error) {
 		if bs.remove, err = s.env.Mount("POST /{$}", bs); err != nil {
 			return nil, err
 		}
+		bs.named, bs.left = map[string]*bus{}, nil
 	}
 	bs.users++
+	bs.left = slices.DeleteFunc(bs.left, func(r rule) bool {
+		return r.pipeline == s.env.Pipeline && r.bus.rules.Remove(r.id)
+	})
 	b := bs.named[s.cfg.Bus]
 	if b == nil {
 		b = &bus{name: s.cfg.Bus, born: bs.now(), rules: pattern.NewSet[*Source]()}
 		bs.named[s.cfg.Bus] = b
 	}
-	b.users++
 	id := b.rules.AddPattern(s.pattern, s)
 	return func() {
 		bs.mu.Lock()
 		defer bs.mu.Unlock()
-		b.rules.Remove(id)
-		if b.users--; b.users == 0 {
-			delete(bs.named, b.name)
-		}
+		bs.left = append(bs.left, rule{s.env.Pipeline, b, id})
 		if bs.users--; bs.users == 0 {
 			bs.remove()
 		}

@@ -296,8 +296,8 @@ func TestPipelinesTakeWhatTheirPatternsMatch(t *testing.T) {
 	all.close()
 	created.close()
 	big.close()
-	if status, out := d.put(t, `[{"Source":"s","DetailType":"T","Detail":"{}"}]`); status != 200 || out.FailedEntryCount != 1 {
-		t.Errorf("a bus without pipelines: %d %+v", status, out)
+	if status, _ := d.put(t, `[{"Source":"s","DetailType":"T","Detail":"{}"}]`); status != 500 {
+		t.Errorf("a bus whose pipelines have left: %d", status)
 	}
 	other.close()
 	if d.mounts != 0 {
@@ -401,6 +401,31 @@ func TestAStopFailsWhatIsWaiting(t *testing.T) {
 			t.Errorf("in flight when the pipeline stops: %d, want 200", status)
 		}
 	})
+}
+
+// TestAPipelineThatHasLeftStillFailsItsEntries: while the daemon stops, pipelines leave one after another, and requests
+// are under way. What is for one that has left was acknowledged once as nobody's, and lost.
+func TestAPipelineThatHasLeftStillFailsItsEntries(t *testing.T) {
+	d := &daemon{}
+	first := d.pipe(t, "", `{"source":["a"]}`, commit)
+	second := d.pipe(t, "", `{"source":["b"]}`, commit)
+	const entries = `[{"Source":"a","DetailType":"T","Detail":"{}"},{"Source":"b","DetailType":"T","Detail":"{}"},{"Source":"c","DetailType":"T","Detail":"{}"}]`
+	first.close()
+	status, out := d.put(t, entries)
+	if status != 200 || out.FailedEntryCount != 1 || out.Entries[0].ErrorCode != codeInternal {
+		t.Errorf("one has left: %d %+v", status, out)
+	}
+	handler := d.handler
+	second.close()
+	d.handler = handler // a request that came before the handler was taken off
+	status, out = d.put(t, entries)
+	if status != 200 || out.FailedEntryCount != 2 || out.Entries[1].ErrorCode != codeInternal {
+		t.Errorf("both have left: %d %+v", status, out)
+	}
+	d.pipe(t, "", `{"source":["a"]}`, commit)
+	if status, out = d.put(t, entries); status != 200 || out.FailedEntryCount != 0 {
+		t.Errorf("it has come again: %d %+v", status, out)
+	}
 }
 
 func TestLargeEventsAndSmallBatches(t *testing.T) {
