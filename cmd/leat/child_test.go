@@ -72,6 +72,12 @@ func startProgram(t testing.TB, dir string, env []string, program string, args .
 	c.cmd.Env = append(append(os.Environ(), childEnv+"=1", "NO_COLOR=1"), env...)
 	c.cmd.Stderr = &c.stderr
 	c.cmd.Stdout = io.Discard
+	c.start(t)
+	return c
+}
+
+func (c *child) start(t testing.TB) {
+	t.Helper()
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +86,6 @@ func startProgram(t testing.TB, dir string, env []string, program string, args .
 		close(c.done)
 	}()
 	t.Cleanup(c.kill)
-	return c
 }
 
 // kill is kill -9.
