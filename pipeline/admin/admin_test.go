@@ -413,6 +413,10 @@ func TestMount(t *testing.T) {
 	if _, err := r.Mount("GET /hook/{id}", words("again")); err != nil {
 		t.Error(err)
 	}
+	r.Attach(nil)
+	if status, b, err := r.client.Get(t.Context(), "/hook/1"); err != nil || status != 503 {
+		t.Errorf("mounted by a pipeline while others start: %d %s %v", status, b, err)
+	}
 }
 
 func TestListen(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,12 +146,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	mux := s.mux.Load()
-	if _, pattern := mux.Handler(r); pattern == "" && s.daemon.Load() == nil {
-		// What is asked for may be there in a moment: a source mounts its handler when its pipeline starts.
+	if _, pattern := mux.Handler(r); s.daemon.Load() == nil && !s.owns(pattern) {
+		// A source mounts its handler when its pipeline starts. Until all of them have, what is for one that has not
+		// would be taken as nobody's.
 		unavailable(w, "starting")
 		return
 	}
 	mux.ServeHTTP(w, r)
+}
+
+// owns reports whether a pattern is the server's own, and not a source's.
+func (s *Server) owns(pattern string) bool {
+	return slices.ContainsFunc(s.own, func(r route) bool { return r.pattern == pattern })
 }
 
 // Listen opens the listener at host:port. Anything but a loopback address is refused.
