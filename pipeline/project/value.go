@@ -3,6 +3,8 @@ package project
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/apd/v3"
@@ -85,13 +87,17 @@ func number(what string, col *table.Column, p *filter.Program, v *filter.View) (
 	return typed(what, col, d)
 }
 
+// short gives the beginning of a value for an error, as valid UTF-8 whatever it is: errors are stored.
 func short(x any) string {
+	if f, ok := x.(float64); ok && (math.IsInf(f, 0) || math.IsNaN(f)) {
+		return "a value outside the range of numbers"
+	}
 	b, err := json.Marshal(x)
 	if err != nil {
 		return fmt.Sprintf("a %T", x)
 	}
 	if len(b) > 40 {
-		return string(b[:40]) + "…"
+		return strings.ToValidUTF8(string(b[:40]), "") + "…"
 	}
 	return string(b)
 }
