@@ -85,7 +85,7 @@ type Sink struct {
 
 	mu      sync.Mutex
 	aws     awssdk.Config
-	client  *eventbridge.Client
+	client  *aws.EventBridge
 	checked time.Time // when the bus was there
 	blind   bool      // it cannot be looked up
 }
@@ -148,7 +148,7 @@ func (s *Sink) Write(ctx context.Context, batch []event.Recorded) error {
 }
 
 // put makes one call.
-func (s *Sink) put(ctx context.Context, client *eventbridge.Client, entries []entry, outcomes *aws.Outcomes) {
+func (s *Sink) put(ctx context.Context, client *aws.EventBridge, entries []entry, outcomes *aws.Outcomes) {
 	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(entries))}
 	for i := range entries {
 		in.Entries[i] = entries[i].put
@@ -181,7 +181,7 @@ func (s *Sink) put(ctx context.Context, client *eventbridge.Client, entries []en
 const checkEvery = time.Minute
 
 // ready gives the client once the bus is known to be there.
-func (s *Sink) ready(ctx context.Context) (*eventbridge.Client, error) {
+func (s *Sink) ready(ctx context.Context) (*aws.EventBridge, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client == nil {
@@ -193,7 +193,7 @@ func (s *Sink) ready(ctx context.Context) (*eventbridge.Client, error) {
 		if err != nil {
 			return nil, event.Unavailable(0, fmt.Errorf("bus %s: %w", s.cfg.Bus, err))
 		}
-		s.aws, s.client = cfg, eventbridge.NewFromConfig(cfg)
+		s.aws, s.client = cfg, aws.NewEventBridge(cfg)
 	}
 	if now := s.now(); s.cfg.Bus != defaultBus && !s.blind && (s.checked.IsZero() || now.Sub(s.checked) >= checkEvery) {
 		_, err := s.client.DescribeEventBus(ctx, &eventbridge.DescribeEventBusInput{Name: &s.cfg.Bus})

@@ -92,13 +92,13 @@ type Sink struct {
 
 	mu     sync.Mutex
 	aws    awssdk.Config
-	client *sqs.Client
+	client *aws.SQS
 	queue  *queue // nil: not known yet
 }
 
 // queue is what was found of the queue.
 type queue struct {
-	client  *sqs.Client
+	client  *aws.SQS
 	url     string
 	maxSize int
 }
@@ -273,7 +273,7 @@ func (s *Sink) ready(ctx context.Context) (*queue, error) {
 		if err != nil {
 			return nil, event.Unavailable(0, fmt.Errorf("queue %s: %w", s.cfg.Queue, err))
 		}
-		s.aws, s.client = cfg, sqs.NewFromConfig(cfg)
+		s.aws, s.client = cfg, aws.NewSQS(cfg)
 	}
 	if s.queue != nil {
 		return s.queue, nil

@@ -77,7 +77,7 @@ type Source struct {
 	settling  time.Duration
 
 	aws        awssdk.Config
-	client     *sqs.Client
+	client     *aws.SQS
 	url        string
 	fifo       bool
 	content    bool // ContentBasedDeduplication
@@ -154,7 +154,7 @@ func (s *Source) find(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("queue %s: %w", s.cfg.Queue, err)
 	}
-	s.aws, s.client = cfg, sqs.NewFromConfig(cfg)
+	s.aws, s.client = cfg, aws.NewSQS(cfg)
 	if s.url = at.URL; s.url == "" {
 		in := &sqs.GetQueueUrlInput{QueueName: &at.Name}
 		if at.Account != "" {
