@@ -215,7 +215,7 @@ func shown(values []leaf) string {
 		}
 		s := string(values[i].json())
 		if len(s) > 100 {
-			s = s[:97] + "…"
+			s = strings.ToValidUTF8(s[:97], "") + "…"
 		}
 		parts = append(parts, s)
 	}

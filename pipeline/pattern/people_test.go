@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -195,5 +196,15 @@ func TestBatch(t *testing.T) {
 	out.Reset()
 	if _, err := pattern.Batch(strings.NewReader(in+"no JSON\n"), &out); err == nil || !strings.Contains(err.Error(), "line 7") || out.String() != want {
 		t.Errorf("a bad seventh line: %v\n%s", err, out.String())
+	}
+}
+
+func TestExplainIsText(t *testing.T) {
+	p := compile(t, `{"a":["b"]}`)
+	for _, lead := range []string{"", "x", "xx"} { // the cut falls at each place within a character
+		e, err := pattern.Explain(p, []byte(`{"a":"`+lead+strings.Repeat("𐐨é", 40)+`"}`))
+		if err != nil || e.Match || !utf8.ValidString(e.Reason) {
+			t.Errorf("%q, %v", e.Reason, err)
+		}
 	}
 }
