@@ -18,7 +18,7 @@ import (
 // poll asks until it holds; what is asked is another process, there is nothing but asking.
 func poll(t testing.TB, c *child, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for !holds() {
 		select {
 		case <-c.done:
