@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -207,6 +208,9 @@ func (a *app) listener(cfg *config.Config, r *running, m *telemetry.Metrics) (*a
 	return server, l, nil
 }
 
+// abandonAfter is how long a second signal waits for what is to stop at once.
+const abandonAfter = 2 * time.Second
+
 // stopOnSignals gives the two contexts of a run: soft ends at the first signal, hard at the second, whose exit code
 // signalled then gives (0 before).
 func stopOnSignals(ctx context.Context) (soft, hard context.Context, signalled func() int, stop func()) {
@@ -221,7 +225,12 @@ func stopOnSignals(ctx context.Context) (soft, hard context.Context, signalled f
 			case s := <-ch:
 				endSoft()
 				if n > 0 {
-					endHard(&exitError{code: 128 + int(s.(syscall.Signal))})
+					code := 128 + int(s.(syscall.Signal))
+					endHard(&exitError{code: code})
+					// What heeds no context, as an open that blocks in the kernel, is left behind after a moment, or by
+					// a third signal.
+					time.AfterFunc(abandonAfter, func() { os.Exit(code) })
+					signal.Stop(ch)
 					return
 				}
 			case <-done:

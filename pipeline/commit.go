@@ -151,7 +151,7 @@ func (p *pipe) done(d *pending, o event.Outcome) {
 	if o == event.Poisoned && !d.told {
 		e := &d.unit.Park[0]
 		p.metrics.Poisoned(e.Step, e.Code, 1)
-		p.limited("poison").Warn("event poisoned", "step", e.Step, "code", e.Code, "key", e.Key, "event", e.EventID, "reason", e.Reason)
+		p.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "step", e.Step, "code", e.Code, "key", e.Key, "event", e.EventID, "reason", e.Reason)
 		p.copyPoison(*e)
 	}
 	if o == event.Dropped {

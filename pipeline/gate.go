@@ -74,8 +74,9 @@ func (g *gate) Subscribe(context.Context, string) (<-chan *message.Message, erro
 		closed := false
 		for m := range in {
 			b := event.FromMessage(m)
-			g.taken(b)
-			if closed = closed || g.hard.Err() != nil || !g.room.take(g.pull, len(b.Events), b.Size()); closed {
+			closed = closed || g.hard.Err() != nil || !g.room.take(g.pull, len(b.Events), b.Size())
+			g.taken(b) // not before it is in flight: the counters add up at any moment
+			if closed {
 				g.refused(b)
 				m.Nack()
 				continue

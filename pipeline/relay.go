@@ -342,7 +342,7 @@ func (r *relay) tell(park []poison.Entry) {
 		}
 		r.parked.Add(1)
 		r.metrics.Poisoned(e.Code, 1)
-		r.pipe.limited("poison").Warn("event poisoned", "relay", r.plan.name, "code", e.Code, "position", e.Position, "event", e.EventID, "reason", e.Reason)
+		r.pipe.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "relay", r.plan.name, "code", e.Code, "position", e.Position, "event", e.EventID, "reason", e.Reason)
 		r.pipe.copyPoison(*e)
 	}
 }

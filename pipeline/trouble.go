@@ -5,6 +5,8 @@ import (
 	"sort"
 	"strings"
 	"sync"
+
+	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
 // trouble is what keeps a pipeline from working, by who has it: readiness tells it.
@@ -36,7 +38,7 @@ func (t *trouble) err() error {
 	}
 	var words []string
 	for who, err := range t.by {
-		words = append(words, fmt.Sprintf("%s: %v", who, err))
+		words = append(words, telemetry.Redact(fmt.Sprintf("%s: %v", who, err)))
 	}
 	sort.Strings(words)
 	return fmt.Errorf("%s", strings.Join(words, "; "))
@@ -46,7 +48,7 @@ func (t *trouble) of(who string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.by[who]; err != nil {
-		return err.Error()
+		return telemetry.Redact(err.Error())
 	}
 	return ""
 }

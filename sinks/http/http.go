@@ -46,10 +46,18 @@ type Config struct {
 	CAFile        string                   `yaml:"ca_file,omitempty" doc:"certificates (PEM) to trust beside the system's"`
 }
 
-// Target implements sinks.Target. The query is left out: it is where people put secrets.
+// Target implements sinks.Target: scheme and host. Path and query are left out, as webhooks carry their secret there;
+// two forwards to one host need names.
 func (c Config) Target() string {
-	target, _, _ := strings.Cut(c.URL.Source, "?")
-	return target
+	scheme, rest, ok := strings.Cut(c.URL.Source, "://")
+	if !ok {
+		return "http"
+	}
+	host := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		host = rest[:i]
+	}
+	return scheme + "://" + host[strings.LastIndex(host, "@")+1:]
 }
 
 // headerName is a token of RFC 9110.

@@ -466,7 +466,7 @@ func TestValidate(t *testing.T) {
 			t.Errorf("the error shows a secret: %v", err)
 		}
 	}
-	if got := (Config{URL: text("https://example.com/a?token=x")}).Target(); got != "https://example.com/a" {
+	if got := (Config{URL: text("https://user@example.com/secret?token=x")}).Target(); got != "https://example.com" {
 		t.Errorf("Target: %s", got)
 	}
 }
