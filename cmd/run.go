@@ -229,8 +229,12 @@ func stopOnSignals(ctx context.Context) (soft, hard context.Context, signalled f
 					endHard(&exitError{code: code})
 					// What heeds no context, as an open that blocks in the kernel, is left behind after a moment, or by
 					// a third signal.
-					time.AfterFunc(abandonAfter, func() { os.Exit(code) })
 					signal.Stop(ch)
+					select {
+					case <-time.After(abandonAfter):
+						os.Exit(code)
+					case <-done:
+					}
 					return
 				}
 			case <-done:
