@@ -164,7 +164,7 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 	d.outcome = event.Delivered
 	_, skip := event.AsSkip(r.err)
 	switch {
-	case r.err == errFiltered || skip:
+	case errors.Is(r.err, errFiltered) || skip:
 		d.outcome = event.Filtered
 	case r.err != nil:
 		p.poison(d, r.err)

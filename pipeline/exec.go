@@ -104,7 +104,7 @@ func (x *exec) run() error {
 			continue
 		}
 		if err := s.run(x); err != nil {
-			if err == errFiltered {
+			if errors.Is(err, errFiltered) {
 				return err
 			}
 			return &stepError{step: s.name, err: err}

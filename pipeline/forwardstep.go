@@ -20,7 +20,6 @@ type item struct {
 type forwardStep struct {
 	fields   eventFields
 	envelope event.Envelope
-	fixed    bool // neither fields nor another envelope: it leaves as it is
 }
 
 func compileForward(s *filter.Scope, c *config.Forward) (*forwardStep, error) {

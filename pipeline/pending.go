@@ -139,7 +139,7 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 // unitOf makes the unit of an event that gives something; ok is false where nothing is to be committed.
 func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, bool) {
 	d := pending{b: b, i: i, lane: r.lane, attempts: attempts, outcome: event.Committed, through: i}
-	if r.err == errFiltered || (r.err == nil && len(r.appends) == 0) {
+	if errors.Is(r.err, errFiltered) || (r.err == nil && len(r.appends) == 0) {
 		return d, false
 	}
 	if _, skipped := event.AsSkip(r.err); skipped {

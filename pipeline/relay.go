@@ -260,14 +260,14 @@ func (r *relay) gather(events []event.Recorded, to int64) *gathered {
 		e := &events[i]
 		before := len(x.out)
 		err := r.runSteps(x, e, i)
-		if (err == nil || err == errFiltered) && r.waits(e) {
+		if (err == nil || errors.Is(err, errFiltered)) && r.waits(e) {
 			if len(x.out) > before {
 				g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
 			}
 			x.out = x.out[:before]
 			continue
 		}
-		if err == nil || err == errFiltered {
+		if err == nil || errors.Is(err, errFiltered) {
 			if len(x.out) == before {
 				r.skipped.Add(1)
 				r.metrics.Filtered(1)

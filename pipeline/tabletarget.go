@@ -237,7 +237,7 @@ func (p *pipe) openInline(ctx context.Context) error {
 				}
 				x.src = i
 				x.start(&written[i])
-				if err := x.run(); err != nil && err != errFiltered {
+				if err := x.run(); err != nil && !errors.Is(err, errFiltered) {
 					in.plan.prog.put(x)
 					return err
 				}
