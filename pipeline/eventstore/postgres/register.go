@@ -5,6 +5,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	tables "github.com/leatdev/leat/pipeline/table/postgres"
 )
 
 func init() { eventstore.Register("postgres", openPlugin) }
@@ -18,6 +19,17 @@ type Settings struct {
 
 // Target names the schema; the database is a secret.
 func (s Settings) Target() string { return s.Schema }
+
+// Validate implements config.Validator: a DSN that cannot be read is a mistake in the file, seen before anything starts.
+func (s Settings) Validate() error {
+	if s.DSN.IsZero() {
+		return nil // required, or not looked up
+	}
+	if _, err := tables.ParseDSN(s.DSN.Reveal(), s.Schema); err != nil {
+		return &config.FieldError{Field: "dsn", Err: err}
+	}
+	return nil
+}
 
 // openPlugin leaves the clock to the store: the leases of several daemons are by one clock, the database's.
 func openPlugin(ctx context.Context, s Settings, env eventstore.Env) (eventstore.Store, error) {
