@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"io"
 	"github.com/spf13/cobra"
 
 	"github.com/leatdev/leat/config"
@@ -46,7 +47,8 @@ func (a *app) configPrint() *cobra.Command {
 			if err := a.diagnose(diags); err != nil {
 				return err
 			}
-			_, err := a.out.Write(config.Print(cfg))
+			// A value that is a secret in one field may be part of another, as of a webhook's URL.
+			_, err := io.WriteString(a.out, telemetry.Redact(string(config.Print(cfg))))
 			return err
 		},
 	}

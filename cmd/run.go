@@ -227,8 +227,7 @@ func stopOnSignals(ctx context.Context) (soft, hard context.Context, signalled f
 				if n > 0 {
 					code := 128 + int(s.(syscall.Signal))
 					endHard(&exitError{code: code})
-					// What heeds no context, as an open that blocks in the kernel, is left behind after a moment, or by
-					// a third signal.
+					// What heeds no context, as an open that blocks in the kernel, is left behind after a moment.
 					signal.Stop(ch)
 					select {
 					case <-time.After(abandonAfter):

@@ -77,10 +77,17 @@ func (all *outs) close(o *out) error {
 	return o.f.Close()
 }
 
+// missingError says which folder is not there; it is fs.ErrNotExist.
+type missingError struct{ dir string }
+
+func (e *missingError) Error() string { return "the folder " + e.dir + " does not exist" }
+
+func (e *missingError) Unwrap() error { return fs.ErrNotExist }
+
 func (o *out) open() error {
 	dir := filepath.Dir(o.path)
 	if st, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the folder %s does not exist", dir)
+		return &missingError{dir}
 	} else if err == nil && !st.IsDir() {
 		return fmt.Errorf("%s is no folder", dir)
 	}
