@@ -1,8 +1,8 @@
 package cmd
 
 import (
-	"io"
 	"github.com/spf13/cobra"
+	"io"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/telemetry"
