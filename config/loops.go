@@ -9,20 +9,20 @@ import (
 	"github.com/leatdev/leat/pipeline/pattern"
 )
 
-// Endpoint is what config structs of sources and sinks implement where the two are ends of one place outside: a bus, a
+// Place is what config structs of sources and sinks implement where the two are ends of one place outside: a bus, a
 // queue. A forward to the place that its own pipeline reads may feed itself.
-type Endpoint interface {
-	// Endpoint names the place, the same from both sides: "eventbridge bus orders".
-	Endpoint() string
+type Place interface {
+	// Place names the place, the same from both sides: "eventbridge bus orders".
+	Place() string
 }
 
 // checkLoop warns of a forward whose events would come in again: it writes to the place that the pipeline reads, and
 // what it sets does not keep them from the source's pattern or from a match above it. Fields that it does not set are
 // those of an event that has matched once.
 func (c scope) checkLoop(n *yaml.Node, src *Source, steps []Step, s *Step) {
-	from, ok1 := src.Plugin.Config.(Endpoint)
-	to, ok2 := s.Forward.Sink.Config.(Endpoint)
-	if !ok1 || !ok2 || from.Endpoint() != to.Endpoint() {
+	from, ok1 := src.Plugin.Config.(Place)
+	to, ok2 := s.Forward.Sink.Config.(Place)
+	if !ok1 || !ok2 || from.Place() != to.Place() {
 		return
 	}
 	known := map[string]string{}
@@ -49,7 +49,7 @@ func (c scope) checkLoop(n *yaml.Node, src *Source, steps []Step, s *Step) {
 		}
 	}
 	m, _ := c.member(n, "forward")
-	c.in("forward").warn(m.key, CodeLoop, "this forward feeds its own pipeline: "+to.Endpoint()+" is what the source reads, and its pattern lets these events through",
+	c.in("forward").warn(m.key, CodeLoop, "this forward feeds its own pipeline: "+to.Place()+" is what the source reads, and its pattern lets these events through",
 		"give the events a `source` or `type` that the pattern does not name")
 }
 

@@ -27,7 +27,7 @@ type busSource struct {
 	Pattern Pattern `yaml:"pattern,omitempty" doc:"which events"`
 }
 
-func (b busSource) Endpoint() string { return "bus " + b.Bus }
+func (b busSource) Place() string { return "bus " + b.Bus }
 
 type logSource struct {
 	Type string `yaml:"type,omitempty" doc:"stream type"`
@@ -50,8 +50,8 @@ type busSink struct {
 	Bus string `yaml:"bus" doc:"the bus"`
 }
 
-func (b busSink) Target() string   { return "bus " + b.Bus }
-func (b busSink) Endpoint() string { return "bus " + b.Bus }
+func (b busSink) Target() string { return "bus " + b.Bus }
+func (b busSink) Place() string  { return "bus " + b.Bus }
 
 type webhookSink struct {
 	URL     string            `yaml:"url" doc:"where to post" example:"https://example.com/events"`

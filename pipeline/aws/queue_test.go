@@ -33,3 +33,16 @@ func TestQueueNames(t *testing.T) {
 		}
 	}
 }
+
+func TestPlaceIsTheSameForOneQueue(t *testing.T) {
+	in := Settings{Region: "eu-west-1"}
+	want := "sqs orders eu-west-1"
+	for _, name := range []string{"orders", "arn:aws:sqs:eu-west-1:123456789012:orders", "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"} {
+		if got := in.Place(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if got := in.Place("other"); got == want {
+		t.Errorf("another queue: %q", got)
+	}
+}

@@ -45,6 +45,9 @@ type Config struct {
 // Target implements sinks.Target.
 func (c Config) Target() string { return c.Queue }
 
+// Place implements config.Place.
+func (c Config) Place() string { return c.Settings.Place(c.Queue) }
+
 const maxAttributes = 10
 
 var attributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)

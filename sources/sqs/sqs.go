@@ -43,6 +43,9 @@ type Config struct {
 	Receivers    Receivers     `yaml:"receivers,omitempty" doc:"how many receives wait at a time: more while they come back full, fewer while they come back empty"`
 }
 
+// Place implements config.Place.
+func (c Config) Place() string { return c.Settings.Place(c.Queue) }
+
 // Receivers bounds the receives under way.
 type Receivers struct {
 	Min int `yaml:"min,omitempty" default:"1" min:"1" max:"100" doc:"at least"`
