@@ -183,7 +183,6 @@ type Project struct {
 	ByType map[string]RowOps `yaml:"by_type,omitempty" doc:"changes by event type; other types change nothing"`
 	Inline bool              `yaml:"inline,omitempty" doc:"in the append's own transaction"`
 	RowOps `yaml:",inline"`
-	// Store is where the table lies; empty: the pipeline's store.
 }
 
 // RowOps are changes of a row.

@@ -77,7 +77,6 @@ type Env struct {
 	Mount func(pattern string, h http.Handler) (remove func(), err error)
 	// Shared gives a value that all plugins of the daemon share under a key, made by the first that asks.
 	Shared func(key string, make func() any) any
-	// MatchPattern and others that only some sources need come by their config.
 }
 
 type opener = func(ctx context.Context, cfg any, env Env) (Source, error)
