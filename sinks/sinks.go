@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/pipeline/event"
 )
 
@@ -66,6 +67,12 @@ type Partial interface {
 func MayFailInPart(s Sink) bool {
 	p, ok := s.(Partial)
 	return ok && p.FailsInPart()
+}
+
+// Checker is implemented by config structs of sinks that can look at their surroundings for `leat doctor`: the endpoint
+// answers, the file can be written, we are let in. It writes no event, changes nothing and returns when ctx is done.
+type Checker interface {
+	Check(ctx context.Context, env Env) []check.Finding
 }
 
 type opener = func(ctx context.Context, cfg any, env Env) (Sink, error)

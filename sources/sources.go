@@ -16,6 +16,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/check"
 )
 
 // Source gives events.
@@ -77,6 +78,13 @@ type Env struct {
 	Mount func(pattern string, h http.Handler) (remove func(), err error)
 	// Shared gives a value that all plugins of the daemon share under a key, made by the first that asks.
 	Shared func(key string, make func() any) any
+}
+
+// Checker is implemented by config structs of sources that can look at their surroundings for `leat doctor`: the queue is
+// there, the file can be read, we are let in. It changes nothing and returns when ctx is done. Env has what Open gets,
+// but no Cursor and no listener to Mount on.
+type Checker interface {
+	Check(ctx context.Context, env Env) []check.Finding
 }
 
 type opener = func(ctx context.Context, cfg any, env Env) (Source, error)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/check"
 )
 
 // Env is what a store gets from who opens it.
@@ -16,6 +17,12 @@ type Env struct {
 	Now func() time.Time
 	// ReadOnly opens the store beside a daemon that writes.
 	ReadOnly bool
+}
+
+// Checker is implemented by config structs of stores that can look at their surroundings for `leat doctor`: reachable,
+// writable, of a version that fits. It changes nothing and returns when ctx is done.
+type Checker interface {
+	Check(ctx context.Context, env Env) []check.Finding
 }
 
 type opener = func(ctx context.Context, cfg any, env Env) (Store, error)
