@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/leatdev/leat/config"
@@ -11,15 +10,15 @@ import (
 
 // backoff gives the wait before an attempt (2 is the first repeat): it grows from Initial by Multiplier up to Max, and a
 // random half of it is taken off, so that many that failed together do not come again together.
-func backoff(r *config.Retry, attempt int) time.Duration {
+func (p *pipe) backoff(r *config.Retry, attempt int) time.Duration {
 	d := float64(r.Initial) * math.Pow(r.Multiplier, float64(attempt-2))
 	d = min(d, float64(r.Max))
-	return time.Duration(d/2 + rand.Float64()*d/2)
+	return time.Duration(d/2 + p.env.random()*d/2)
 }
 
-// sleep waits for d, or until one of the contexts ends; it reports whether the time has passed.
-func sleep(d time.Duration, ctxs ...context.Context) bool {
-	t := time.NewTimer(d)
+// sleep waits for d by the pipeline's clock, or until one of the contexts ends; it reports whether the time has passed.
+func (p *pipe) sleep(d time.Duration, ctxs ...context.Context) bool {
+	t := p.clock.NewTimer(d)
 	defer t.Stop()
 	var a, b <-chan struct{}
 	if len(ctxs) > 0 {

@@ -140,7 +140,7 @@ func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) (unknow
 		unknown = unknown || !errors.Is(err, eventstore.ErrUnavailable)
 		p.trouble.set("store", err)
 		p.limited("store").Error("the store cannot write; trying again", "error", err, "attempt", attempt)
-		if !sleep(backoff(&p.outageRetry, min(attempt+1, 16)), p.soft) {
+		if !p.sleep(p.backoff(&p.outageRetry, min(attempt+1, 16)), p.soft) {
 			return unknown, err
 		}
 	}

@@ -51,7 +51,7 @@ func (p *pipe) copyPoison(e poison.Entry) {
 		c.lost(&e, errCopyDown)
 		return
 	}
-	t := time.NewTimer(copyPatience)
+	t := p.clock.NewTimer(copyPatience)
 	defer t.Stop()
 	select {
 	case c.queue <- e:
@@ -87,7 +87,7 @@ func (c *copies) run() {
 
 func (c *copies) send(e *poison.Entry) {
 	p := c.pipe
-	if now := time.Now(); now.Before(c.until) {
+	if now := p.now(); now.Before(c.until) {
 		c.lost(e, errCopyDown)
 		return
 	}
@@ -99,16 +99,16 @@ func (c *copies) send(e *poison.Entry) {
 		out.SetMeta(k, v)
 	}
 	for attempt := 1; ; attempt++ {
-		err := write(p.hard, c.sink, []event.Recorded{out}, p.cfg.Retry.Timeout)
+		err := p.deliver(p.hard, c.sink, []event.Recorded{out}, p.cfg.Retry.Timeout)
 		if err == nil {
 			c.downs = 0
 			c.stalled.Store(false)
 			return
 		}
-		if attempt >= p.cfg.Retry.Attempts || event.IsPoison(err) || !sleep(backoff(&p.cfg.Retry, attempt+1), p.soft) {
+		if attempt >= p.cfg.Retry.Attempts || event.IsPoison(err) || !p.sleep(p.backoff(&p.cfg.Retry, attempt+1), p.soft) {
 			if !event.IsPoison(err) {
 				c.downs++
-				c.until = time.Now().Add(backoff(&p.outageRetry, min(c.downs+1, 16)))
+				c.until = p.now().Add(p.backoff(&p.outageRetry, min(c.downs+1, 16)))
 			}
 			c.lost(e, err)
 			return

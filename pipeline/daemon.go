@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/telemetry"
@@ -30,7 +32,11 @@ type Mounter interface {
 type Options struct {
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
-	Now     func() time.Time
+	// Clock is the time that the pipelines live in; nil: the machine's. Now tells it; nil: as Clock does.
+	Clock clock.Clock
+	Now   func() time.Time
+	// Random gives what varies the waits between attempts, 0 to 1; nil: chance.
+	Random func() float64
 	// Stdout is where sinks print; nil: os.Stdout.
 	Stdout io.Writer
 	// OpenStore opens a store; nil: eventstore.Open.
@@ -65,8 +71,12 @@ func New(cfg *config.Config, o Options) *Daemon {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Clock = clock.Or(o.Clock)
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = o.Clock.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
 	}
 	if o.Stdout == nil {
 		o.Stdout = os.Stdout
@@ -148,7 +158,7 @@ func (d *Daemon) open(ctx context.Context) error {
 		d.stores[name] = s
 		d.mu.Unlock()
 	}
-	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, instance: d.o.Instance, tables: d.cfg.Tables,
+	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, clock: d.o.Clock, random: d.o.Random, instance: d.o.Instance, tables: d.cfg.Tables,
 		sourceOf: d.openSource, sinkOf: d.openSink}
 	for _, c := range d.cfg.Pipelines {
 		p, err := newPipe(c, d.stores[c.Store], env)
@@ -182,7 +192,7 @@ func (d *Daemon) storeNames() []string {
 
 func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
 	return d.o.OpenSource(context.Background(), p.cfg.Source.Plugin, sources.Env{
-		Pipeline: p.cfg.Name, Log: p.log.With("source", p.cfg.Source.Plugin.Name), Now: d.o.Now,
+		Pipeline: p.cfg.Name, Log: p.log.With("source", p.cfg.Source.Plugin.Name), Now: d.o.Now, Clock: d.o.Clock,
 		Cursor:    func(ctx context.Context, key string) (string, error) { return p.store.Cursor(ctx, p.cfg.Name, key) },
 		MaxEvents: p.cfg.Source.Limits.Events, MaxBytes: int(p.cfg.Source.Limits.Bytes), MaxEventSize: int(p.cfg.Limits.EventSize),
 		Mount: d.mount, Shared: d.share,

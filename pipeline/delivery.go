@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/sinks"
@@ -138,7 +139,7 @@ func (d *delivery) send(ctx context.Context, todo []outgoing) error {
 		}
 		var partial *event.BatchError
 		if !errors.As(failure, &partial) && len(wave) > 1 {
-			if after, ok := event.AsRetryAfter(failure); ok && !sleep(after, d.r.stopping(), ctx) {
+			if after, ok := event.AsRetryAfter(failure); ok && !d.r.pipe.sleep(after, d.r.stopping(), ctx) {
 				return errStopped
 			}
 			for i := range wave {
@@ -161,7 +162,7 @@ func (d *delivery) send(ctx context.Context, todo []outgoing) error {
 		} else if len(left) > 0 {
 			d.r.metrics.Retries(len(left))
 			worst := slices.MaxFunc(left, func(a, b outgoing) int { return a.attempts - b.attempts }).attempts
-			if !sleep(max(wait, backoff(&d.r.plan.retry, worst+1)), d.r.stopping(), ctx) {
+			if !d.r.pipe.sleep(max(wait, d.r.pipe.backoff(&d.r.plan.retry, worst+1)), d.r.stopping(), ctx) {
 				return errStopped
 			}
 		}
@@ -277,7 +278,7 @@ func (d *delivery) wait(ctx context.Context, failure error, after time.Duration)
 	d.outages++
 	d.down = true
 	d.r.down(failure)
-	if !sleep(max(after, backoff(&d.r.pipe.outageRetry, min(d.outages+1, 16))), d.r.stopping(), ctx) {
+	if !d.r.pipe.sleep(max(after, d.r.pipe.backoff(&d.r.pipe.outageRetry, min(d.outages+1, 16))), d.r.stopping(), ctx) {
 		return errStopped
 	}
 	return nil
@@ -299,7 +300,10 @@ func (d *delivery) delivered(n int) {
 // call is one Write with its time limit; a panic of the sink is a failure of the call.
 func (d *delivery) call(ctx context.Context, wave []outgoing) (failure, err error) {
 	if l := d.r.limiter; l != nil {
-		if err := l.WaitN(d.r.stopping(), min(len(wave), l.Burst())); err != nil {
+		now := d.r.pipe.now()
+		turn := l.ReserveN(now, min(len(wave), l.Burst()))
+		if wait := turn.DelayFrom(now); wait > 0 && !d.r.pipe.sleep(wait, d.r.stopping()) {
+			turn.CancelAt(d.r.pipe.now())
 			return nil, errStopped
 		}
 	}
@@ -308,7 +312,7 @@ func (d *delivery) call(ctx context.Context, wave []outgoing) (failure, err erro
 		batch[i] = wave[i].ev
 	}
 	start := d.r.pipe.now()
-	failure = write(ctx, d.t.sink, batch, d.r.plan.retry.Timeout)
+	failure = d.r.pipe.deliver(ctx, d.t.sink, batch, d.r.plan.retry.Timeout)
 	d.r.metrics.Write(d.r.pipe.now().Sub(start), len(batch))
 	if failure != nil && ctx.Err() != nil {
 		return nil, errStopped // not the event's fault: it is cancelled
@@ -316,8 +320,8 @@ func (d *delivery) call(ctx context.Context, wave []outgoing) (failure, err erro
 	return failure, nil
 }
 
-// write calls a sink; a panic becomes an error that holds the stack.
-func write(ctx context.Context, s sinks.Sink, batch []event.Recorded, limit time.Duration) (err error) {
+// deliver calls a sink; a panic becomes an error that holds the stack.
+func (p *pipe) deliver(ctx context.Context, s sinks.Sink, batch []event.Recorded, limit time.Duration) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = newPanic(v)
@@ -325,7 +329,7 @@ func write(ctx context.Context, s sinks.Sink, batch []event.Recorded, limit time
 	}()
 	if limit > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
+		ctx, cancel = clock.WithTimeout(ctx, p.clock, limit)
 		defer cancel()
 	}
 	return s.Write(ctx, batch)

@@ -1,8 +1,6 @@
 package pipeline
 
 import (
-	"time"
-
 	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
@@ -19,7 +17,7 @@ func (r *relay) fill(in <-chan *eventstore.Page, out chan<- *eventstore.Page) {
 			return
 		}
 		if len(page.Events) > 0 {
-			timer := time.NewTimer(b.Wait)
+			timer := r.pipe.clock.NewTimer(b.Wait)
 		gather:
 			for len(page.Events) < b.Events && size(page) < int(b.Bytes) {
 				select {

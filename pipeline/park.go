@@ -18,7 +18,7 @@ func sortByPosition(entries []poison.Entry) {
 // retryLoop takes up the intake's parked events that were sent again: at the start, when it is told, and every half
 // minute for what another process has marked.
 func (p *pipe) retryLoop() {
-	tick := time.NewTicker(30 * time.Second)
+	tick := p.clock.NewTicker(30 * time.Second)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		if err := p.retryParked(); err != nil && p.soft.Err() == nil {

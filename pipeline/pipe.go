@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/table"
@@ -29,6 +30,7 @@ type pipe struct {
 	log      *slog.Logger
 	metrics  *telemetry.Pipeline
 	now      func() time.Time
+	clock    clock.Clock
 	envelope event.Envelope
 	env      environment
 
@@ -78,6 +80,8 @@ type environment struct {
 	log      *slog.Logger
 	metrics  *telemetry.Metrics
 	now      func() time.Time
+	clock    clock.Clock
+	random   func() float64
 	instance string
 	sourceOf func(p *pipe) (sources.Source, error)
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
@@ -86,7 +90,7 @@ type environment struct {
 
 func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe, error) {
 	p := &pipe{
-		cfg: c, store: store, env: env, now: env.now, log: env.log.With("pipeline", c.Name), metrics: env.metrics.Pipeline(c.Name),
+		cfg: c, store: store, env: env, now: env.now, clock: env.clock, log: env.log.With("pipeline", c.Name), metrics: env.metrics.Pipeline(c.Name),
 		envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), retried: make(chan struct{}), directTurn: make(chan struct{}, 1), noMore: make(chan struct{}), started: make(chan struct{}), state: "starting",
 	}
 	p.counts.metrics = p.metrics
@@ -210,7 +214,7 @@ func (p *pipe) persist(ctx context.Context, write func() error) error {
 		}
 		p.trouble.set("store", err)
 		p.limited("store").Error("the store cannot write; trying again", "error", err, "attempt", attempt)
-		if !sleep(backoff(&p.outageRetry, min(attempt+1, 16)), p.relaysStop, ctx) {
+		if !p.sleep(p.backoff(&p.outageRetry, min(attempt+1, 16)), p.relaysStop, ctx) {
 			return errStopped
 		}
 	}

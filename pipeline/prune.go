@@ -14,7 +14,7 @@ const (
 
 // pruneLoop takes old marks away, at the start and then every hour.
 func (p *pipe) pruneLoop() {
-	tick := time.NewTicker(inboxPrune)
+	tick := p.clock.NewTicker(inboxPrune)
 	defer tick.Stop()
 	for {
 		p.prune(p.soft)

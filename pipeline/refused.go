@@ -51,11 +51,11 @@ func (p *pipe) refused(d *pending) bool {
 	}
 	d.attempts++
 	p.metrics.Retries("append", 1)
-	wait := backoff(retry, d.attempts+1)
+	wait := p.backoff(retry, d.attempts+1)
 	if after, ok := event.AsRetryAfter(err); ok {
 		wait = max(wait, after)
 	}
-	if !sleep(wait, p.soft, p.hard) {
+	if !p.sleep(wait, p.soft, p.hard) {
 		return false
 	}
 	p.rerun(d)

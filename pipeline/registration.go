@@ -161,7 +161,7 @@ func (p *pipe) keepLeases() {
 	if !p.plan.log || len(p.relays) == 0 {
 		return
 	}
-	tick := time.NewTicker(leaseTime / 3)
+	tick := p.clock.NewTicker(leaseTime / 3)
 	defer tick.Stop()
 	for {
 		select {

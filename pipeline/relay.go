@@ -147,7 +147,7 @@ func (r *relay) read(pages chan<- *eventstore.Page) {
 				return
 			}
 		}
-		sleep(time.Second, ctx)
+		r.pipe.sleep(time.Second, ctx)
 	}
 }
 

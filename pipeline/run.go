@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sources"
 )
@@ -120,7 +121,7 @@ func (p *pipe) drain(stop context.Context, intake *message.Handler, relays []*me
 		p.finish(stop, p.retried)
 	} else {
 		p.setState("draining")
-		p.deadline.start(p.cfg.Drain, p.giveUp)
+		p.deadline.start(p.clock, p.cfg.Drain, p.giveUp)
 		p.endSoft()
 	}
 	// Stopped does not wait for messages in hand (watermill v1.5.1): the gate has counted them.
@@ -133,7 +134,7 @@ func (p *pipe) drain(stop context.Context, intake *message.Handler, relays []*me
 	if p.ended && p.plan.log {
 		p.toHead(stop)
 	}
-	p.deadline.start(p.cfg.Drain, p.giveUp)
+	p.deadline.start(p.clock, p.cfg.Drain, p.giveUp)
 	p.endSoft()
 	p.endRelays()
 	for _, h := range relays {
@@ -144,7 +145,7 @@ func (p *pipe) drain(stop context.Context, intake *message.Handler, relays []*me
 // finish waits for ch. When nothing is settled for the drain time, or somebody asks to stop, what waits for another
 // attempt is released, and the deadline runs.
 func (p *pipe) finish(stop context.Context, ch <-chan struct{}) {
-	tick := time.NewTicker(p.cfg.Drain)
+	tick := p.clock.NewTicker(p.cfg.Drain)
 	defer tick.Stop()
 	settled := p.counts.settled()
 	for {
@@ -154,7 +155,7 @@ func (p *pipe) finish(stop context.Context, ch <-chan struct{}) {
 		case <-p.hard.Done():
 			return
 		case <-p.soft.Done():
-			p.deadline.start(p.cfg.Drain, p.giveUp)
+			p.deadline.start(p.clock, p.cfg.Drain, p.giveUp)
 			wait(p.hard, ch)
 			return
 		case <-stop.Done():
@@ -182,7 +183,7 @@ func (p *pipe) toHead(stop context.Context) {
 
 func (p *pipe) relayToHead(stop context.Context, r *relay) bool {
 	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load()) {
-		t := time.NewTimer(p.cfg.Drain)
+		t := p.clock.NewTimer(p.cfg.Drain)
 		select {
 		case <-r.moved:
 			t.Stop()
@@ -222,14 +223,14 @@ func wait(ctx context.Context, ch <-chan struct{}) {
 // deadline calls something once the time for a drain is over. It starts once.
 type deadline struct {
 	mu    sync.Mutex
-	timer *time.Timer
+	timer *clock.Timer
 }
 
-func (d *deadline) start(after time.Duration, over func()) {
+func (d *deadline) start(c clock.Clock, after time.Duration, over func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timer == nil {
-		d.timer = time.AfterFunc(after, over)
+		d.timer = c.AfterFunc(after, over)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/check"
+	"github.com/leatdev/leat/pipeline/clock"
 )
 
 // Source gives events.
@@ -66,6 +67,9 @@ type Env struct {
 	Pipeline string
 	Log      *slog.Logger
 	Now      func() time.Time
+	// Clock is what a source waits by for a time to come (a schedule, a rate): the daemon's, which a test may move by
+	// hand; nil: the machine's.
+	Clock clock.Clock
 	// Cursor gives the place that was committed under key, "" where none is.
 	Cursor func(ctx context.Context, key string) (string, error)
 	// MaxEvents and MaxBytes bound one batch; MaxEventSize one body (a larger one is sent on cut to that size plus

@@ -22,6 +22,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sources"
 )
@@ -130,7 +131,7 @@ func (s *Source) Subscribe(ctx context.Context, _ string) (<-chan *message.Messa
 const behind = time.Second
 
 func (s *Source) run(ctx context.Context, out chan<- *message.Message) error {
-	timer := time.NewTimer(0)
+	timer := clock.Or(s.env.Clock).NewTimer(0)
 	defer timer.Stop()
 	due := s.env.Now()
 	for index := int64(0); s.cfg.Count == 0 || index < s.cfg.Count; {

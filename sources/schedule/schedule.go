@@ -21,6 +21,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/rawjson"
 	"github.com/leatdev/leat/sources"
@@ -157,7 +158,7 @@ const (
 
 // run gives the ticks after last until ctx is done.
 func (s *Source) run(ctx context.Context, last time.Time, out chan<- *message.Message) {
-	timer := time.NewTimer(0)
+	timer := clock.Or(s.env.Clock).NewTimer(0)
 	defer timer.Stop()
 	for {
 		next, now := s.ticks.next(last), s.env.Now()
