@@ -18,12 +18,26 @@ type SQS struct {
 	DeleteMessageBatch           call[sqs.DeleteMessageBatchInput, sqs.DeleteMessageBatchOutput, sqs.Options]
 	ChangeMessageVisibilityBatch call[sqs.ChangeMessageVisibilityBatchInput, sqs.ChangeMessageVisibilityBatchOutput, sqs.Options]
 	SendMessageBatch             call[sqs.SendMessageBatchInput, sqs.SendMessageBatchOutput, sqs.Options]
+	CreateQueue                  call[sqs.CreateQueueInput, sqs.CreateQueueOutput, sqs.Options]
+	SetQueueAttributes           call[sqs.SetQueueAttributesInput, sqs.SetQueueAttributesOutput, sqs.Options]
+	DeleteQueue                  call[sqs.DeleteQueueInput, sqs.DeleteQueueOutput, sqs.Options]
+	ListQueues                   call[sqs.ListQueuesInput, sqs.ListQueuesOutput, sqs.Options]
+	ListQueueTags                call[sqs.ListQueueTagsInput, sqs.ListQueueTagsOutput, sqs.Options]
+	TagQueue                     call[sqs.TagQueueInput, sqs.TagQueueOutput, sqs.Options]
 }
 
 // EventBridge holds the calls that leat makes.
 type EventBridge struct {
-	PutEvents        call[eventbridge.PutEventsInput, eventbridge.PutEventsOutput, eventbridge.Options]
-	DescribeEventBus call[eventbridge.DescribeEventBusInput, eventbridge.DescribeEventBusOutput, eventbridge.Options]
+	PutEvents           call[eventbridge.PutEventsInput, eventbridge.PutEventsOutput, eventbridge.Options]
+	DescribeEventBus    call[eventbridge.DescribeEventBusInput, eventbridge.DescribeEventBusOutput, eventbridge.Options]
+	ListEventBuses      call[eventbridge.ListEventBusesInput, eventbridge.ListEventBusesOutput, eventbridge.Options]
+	PutRule             call[eventbridge.PutRuleInput, eventbridge.PutRuleOutput, eventbridge.Options]
+	DeleteRule          call[eventbridge.DeleteRuleInput, eventbridge.DeleteRuleOutput, eventbridge.Options]
+	ListRules           call[eventbridge.ListRulesInput, eventbridge.ListRulesOutput, eventbridge.Options]
+	PutTargets          call[eventbridge.PutTargetsInput, eventbridge.PutTargetsOutput, eventbridge.Options]
+	RemoveTargets       call[eventbridge.RemoveTargetsInput, eventbridge.RemoveTargetsOutput, eventbridge.Options]
+	ListTagsForResource call[eventbridge.ListTagsForResourceInput, eventbridge.ListTagsForResourceOutput, eventbridge.Options]
+	TagResource         call[eventbridge.TagResourceInput, eventbridge.TagResourceOutput, eventbridge.Options]
 }
 
 type call[In, Out, Options any] func(context.Context, *In, ...func(*Options)) (*Out, error)
@@ -34,11 +48,17 @@ func NewSQS(cfg sdk.Config) *SQS {
 	return &SQS{
 		GetQueueUrl: c.GetQueueUrl, GetQueueAttributes: c.GetQueueAttributes, ReceiveMessage: c.ReceiveMessage,
 		DeleteMessageBatch: c.DeleteMessageBatch, ChangeMessageVisibilityBatch: c.ChangeMessageVisibilityBatch, SendMessageBatch: c.SendMessageBatch,
+		CreateQueue: c.CreateQueue, SetQueueAttributes: c.SetQueueAttributes, DeleteQueue: c.DeleteQueue, ListQueues: c.ListQueues,
+		ListQueueTags: c.ListQueueTags, TagQueue: c.TagQueue,
 	}
 }
 
 // NewEventBridge makes the client of a bus.
 func NewEventBridge(cfg sdk.Config) *EventBridge {
 	c := eventbridge.NewFromConfig(cfg)
-	return &EventBridge{PutEvents: c.PutEvents, DescribeEventBus: c.DescribeEventBus}
+	return &EventBridge{
+		PutEvents: c.PutEvents, DescribeEventBus: c.DescribeEventBus, ListEventBuses: c.ListEventBuses,
+		PutRule: c.PutRule, DeleteRule: c.DeleteRule, ListRules: c.ListRules, PutTargets: c.PutTargets, RemoveTargets: c.RemoveTargets,
+		ListTagsForResource: c.ListTagsForResource, TagResource: c.TagResource,
+	}
 }

@@ -19,9 +19,10 @@ import (
 func do(t *testing.T, c *Cloud, op string, in any) (out map[string]any, code string) {
 	t.Helper()
 	target := "AmazonSQS."
-	if strings.Contains(op, "Event") {
+	if strings.Contains(op, "Event") { // of a bus; those of rules are written with :Event behind
 		target = "AWSEvents."
 	}
+	op = strings.TrimSuffix(op, ":Event")
 	body, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)

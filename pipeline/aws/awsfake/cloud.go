@@ -23,6 +23,7 @@ type Cloud struct {
 	mu     sync.Mutex
 	queues map[string]*queue
 	buses  map[string][]Entry
+	rules  map[string]*rule // by ARN
 	wake   chan struct{} // closed and made anew when a message may have become visible
 	calls  map[string]int
 	serial int
@@ -35,7 +36,7 @@ func New(faults func(op string, n int) Fault) *Cloud {
 		faults = func(string, int) Fault { return Fault{} }
 	}
 	return &Cloud{
-		faults: faults, queues: map[string]*queue{}, buses: map[string][]Entry{"default": nil},
+		faults: faults, queues: map[string]*queue{}, buses: map[string][]Entry{"default": nil}, rules: map[string]*rule{},
 		wake: make(chan struct{}), calls: map[string]int{},
 	}
 }
@@ -167,6 +168,9 @@ func (c *Cloud) do(r *http.Request, service, op string, body []byte, fault Fault
 		return call(body, c.describeBus)
 	case "AWSEvents.CreateEventBus":
 		return call(body, c.createBus)
+	}
+	if do := c.more(service+"."+op, body); do != nil {
+		return do()
 	}
 	return nil, refuse("UnknownOperationException", "%s is not in this fake", op)
 }

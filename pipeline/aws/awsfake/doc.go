@@ -1,4 +1,4 @@
-// Package awsfake is SQS and EventBridge's PutEvents in one process, for tests: the JSON protocols that the AWS SDK
+// Package awsfake is SQS and EventBridge (buses, rules that feed queues, PutEvents) in one process, for tests: the JSON protocols that the AWS SDK
 // speaks, over a listener (Cloud is an http.Handler) or without one (Cloud.Transport).
 //
 // It keeps the rules that emulators leave out (limits of batches, attributes and characters, the lock of a FIFO group,

@@ -102,6 +102,7 @@ func (c *Cloud) putEvents(in putEventsRequest, f Fault) (any, error) {
 			name := busName(e.EventBusName)
 			if _, ok := c.buses[name]; ok {
 				c.buses[name] = append(c.buses[name], e)
+				c.route(name, r.EventId, &e)
 			}
 			continue
 		}

@@ -63,6 +63,8 @@ type queue struct {
 	seen       map[string]seen // by deduplication id
 	deleted    int
 	attempts   map[string]attempt // by ReceiveRequestAttemptId
+	given      map[string]string  // attributes that it was made with or set to, beside those above
+	tags       map[string]string
 }
 
 // attempt is a receive that may be asked for again, where its answer was lost.
@@ -184,11 +186,24 @@ func (c *Cloud) find(url string) (*queue, error) {
 type queueRequest struct {
 	QueueName, QueueUrl string //nolint:revive // the protocol's spelling
 	Attributes          map[string]string
+	Tags                map[string]string `json:"tags"`
 }
 
 func (c *Cloud) createQueue(in queueRequest) (any, error) {
 	seconds, _ := strconv.Atoi(in.Attributes["VisibilityTimeout"])
-	return map[string]string{"QueueUrl": c.CreateQueue(Queue{Name: in.QueueName, Visibility: time.Duration(seconds) * time.Second})}, nil
+	c.mu.Lock()
+	old := c.queues[in.QueueName]
+	c.mu.Unlock()
+	if old != nil {
+		return map[string]string{"QueueUrl": old.url()}, nil
+	}
+	url := c.CreateQueue(Queue{Name: in.QueueName, Visibility: time.Duration(seconds) * time.Second})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := c.queues[in.QueueName]
+	q.tags = in.Tags
+	q.set(in.Attributes)
+	return map[string]string{"QueueUrl": url}, nil
 }
 
 func (c *Cloud) deleteQueue(in queueRequest) (any, error) {
@@ -219,6 +234,9 @@ func (c *Cloud) queueAttributes(in queueRequest) (any, error) {
 	}
 	if q.fifo {
 		a["FifoQueue"], a["ContentBasedDeduplication"] = "true", strconv.FormatBool(q.content)
+	}
+	for name, value := range q.given {
+		a[name] = value
 	}
 	if dead := c.queues[q.dead]; dead != nil {
 		a["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, dead.arn(), q.maxReceive)
