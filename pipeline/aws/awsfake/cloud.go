@@ -24,7 +24,7 @@ type Cloud struct {
 	queues map[string]*queue
 	buses  map[string][]Entry
 	rules  map[string]*rule // by ARN
-	wake   chan struct{} // closed and made anew when a message may have become visible
+	wake   chan struct{}    // closed and made anew when a message may have become visible
 	calls  map[string]int
 	serial int
 }

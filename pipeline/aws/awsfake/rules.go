@@ -155,7 +155,7 @@ func (q *queue) set(attributes map[string]string) {
 			}
 		case "RedrivePolicy":
 			var p struct {
-				DeadLetterTargetArn string          `json:"deadLetterTargetArn"` //nolint:revive // the protocol's spelling
+				DeadLetterTargetArn string          `json:"deadLetterTargetArn"`
 				MaxReceiveCount     json.RawMessage `json:"maxReceiveCount"`
 			}
 			if json.Unmarshal([]byte(value), &p) == nil {
