@@ -82,3 +82,60 @@ type Leases interface {
 	// Release frees a lease; a lost one is no error.
 	Release(ctx context.Context, l Lease) error
 }
+
+// Replica is a daemon that runs a pipeline, beside others that may run it too.
+type Replica struct {
+	Pipeline string
+	// Owner is the daemon's instance, the owner of its leases.
+	Owner string
+	// Definition is a hash over the pipeline as the daemon's files have it.
+	Definition string
+	// Generation orders definitions: the newest has the highest.
+	Generation int64
+	// Until is when it counts as gone unless it joins again.
+	Until time.Time
+}
+
+// Roster is who runs a pipeline and who holds what of it, at one moment.
+type Roster struct {
+	// Replicas are those that are there, in the order of their owners.
+	Replicas []Replica
+	// Leases are those of the names that were asked for which somebody holds now, in the order of their names.
+	Leases []Lease
+	// Relays are those of the pipeline, the removed ones too, in the order of their ids.
+	Relays []Relay
+}
+
+// Newest gives the highest generation among the replicas, 0 where there is none.
+func (r *Roster) Newest() int64 {
+	var n int64
+	for i := range r.Replicas {
+		n = max(n, r.Replicas[i].Generation)
+	}
+	return n
+}
+
+// Find gives the replica of an owner.
+func (r *Roster) Find(owner string) (Replica, bool) {
+	for _, x := range r.Replicas {
+		if x.Owner == owner {
+			return x, true
+		}
+	}
+	return Replica{}, false
+}
+
+// Replicas is implemented by stores that several processes may have open. It keeps who runs a pipeline, and which of
+// their definitions is the newest. Times are the store's own clock.
+type Replicas interface {
+	// Join says that r runs its pipeline for ttl from now, and gives it with its generation. A definition that the
+	// store has never seen becomes the newest. One that it knows stays older than those that came after it while a
+	// daemon with one of these is there; when none is any more it becomes the newest again (a deploy was rolled back).
+	// A definition that becomes the newest registers its relays in the same transaction, as SetRelays does, and so does
+	// a daemon of the newest that was not there before.
+	Join(ctx context.Context, r Replica, ttl time.Duration, specs []RelaySpec) (Replica, error)
+	// Leave takes a daemon off at once; one that is not there is no error.
+	Leave(ctx context.Context, pipeline, owner string) error
+	// Roster reads who is there, and the leases of these names.
+	Roster(ctx context.Context, pipeline string, leases []string) (Roster, error)
+}

@@ -141,6 +141,9 @@ type Written struct {
 type CommitOptions struct {
 	// Ordered stops at the first unit that is refused; those behind it stay Untried, and no cursor moves past it.
 	Ordered bool
+	// Fence is the lease under which the call is made: where another has taken it, the call fails with ErrFenced and
+	// nothing more of it is written. Nobody can take it while the transaction is under way.
+	Fence *Lease
 }
 
 // ReadOptions select and bound a read. The zero value reads everything, forwards.

@@ -17,6 +17,11 @@ func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventsto
 		u.Result = eventstore.Result{}
 	}
 	return s.write(ctx, func() error {
+		if o.Fence != nil {
+			if err := plan.CheckFence(s.leases[o.Fence.Name], o.Fence); err != nil {
+				return err
+			}
+		}
 		committed := plan.Clock(s.now(), s.head().Committed)
 		d := plan.New(database{s}, int64(len(s.log)), committed)
 		for _, u := range units {

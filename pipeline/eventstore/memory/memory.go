@@ -44,6 +44,9 @@ type Store struct {
 	cursors map[plan.CursorID]string
 	relays  map[string]eventstore.Relay
 	leases  map[string]eventstore.Lease
+
+	definitions map[string]map[string]int64 // pipeline → definition → generation
+	replicas    map[[2]string]eventstore.Replica
 }
 
 type stream struct {
@@ -57,7 +60,10 @@ type mark struct {
 	at   time.Time
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var (
+	_ eventstore.Store    = (*Store)(nil)
+	_ eventstore.Replicas = (*Store)(nil)
+)
 
 // Open makes an empty store.
 func Open(o Options) *Store {
@@ -68,6 +74,7 @@ func Open(o Options) *Store {
 		now: o.Now, logID: uuid.NewString(), wake: make(chan struct{}),
 		streams: map[event.Stream]*stream{}, marks: map[plan.MarkID]mark{}, cursors: map[plan.CursorID]string{},
 		relays: map[string]eventstore.Relay{}, leases: map[string]eventstore.Lease{},
+		definitions: map[string]map[string]int64{}, replicas: map[[2]string]eventstore.Replica{},
 	}
 	s.parked.now = o.Now
 	s.tables = openTables(s)

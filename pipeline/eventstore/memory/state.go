@@ -13,22 +13,27 @@ import (
 
 // SetRelays implements eventstore.Relays.
 func (s *Store) SetRelays(ctx context.Context, pipeline string, specs []eventstore.RelaySpec) (out []eventstore.Relay, err error) {
-	err = s.write(ctx, func() error {
-		epoch := func(name string) int64 { return s.leases[name].Epoch }
-		changes, err := plan.SetRelays(s.list(""), pipeline, specs, int64(len(s.log)), s.now().UTC(), epoch)
-		if err != nil {
-			return err
-		}
-		for i, c := range changes {
-			delete(s.relays, c.Was)
-			s.relays[c.Relay.ID] = c.Relay
-			if i < len(specs) {
-				out = append(out, c.Relay)
-			}
-		}
-		return nil
+	err = s.write(ctx, func() (err error) {
+		out, err = s.setRelays(pipeline, specs)
+		return err
 	})
 	return out, err
+}
+
+func (s *Store) setRelays(pipeline string, specs []eventstore.RelaySpec) (out []eventstore.Relay, err error) {
+	epoch := func(name string) int64 { return s.leases[name].Epoch }
+	changes, err := plan.SetRelays(s.list(""), pipeline, specs, int64(len(s.log)), s.now().UTC(), epoch)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range changes {
+		delete(s.relays, c.Was)
+		s.relays[c.Relay.ID] = c.Relay
+		if i < len(specs) {
+			out = append(out, c.Relay)
+		}
+	}
+	return out, nil
 }
 
 // ListRelays implements eventstore.Relays.

@@ -106,3 +106,36 @@ func Renew(present, l eventstore.Lease, now time.Time, ttl time.Duration) (event
 	l.Until = now.Add(ttl)
 	return l, nil
 }
+
+// CheckFence compares the lease of a call with the one that stands, its zero value where there is none.
+func CheckFence(present eventstore.Lease, fence *eventstore.Lease) error {
+	if present.Owner != fence.Owner || present.Epoch != fence.Epoch {
+		return fmt.Errorf("%w: the lease %q is at epoch %d, not %d", eventstore.ErrFenced, fence.Name, present.Epoch, fence.Epoch)
+	}
+	return nil
+}
+
+// Join gives the generation of a definition that a daemon joins with, and whether its relays are to be registered. Known
+// are the generations of the pipeline's definitions; present are the replicas that are there, which may hold the
+// daemon's own earlier row.
+func Join(known map[string]int64, present []eventstore.Replica, r eventstore.Replica) (generation int64, register bool) {
+	var newest, others int64
+	was := ""
+	for _, g := range known {
+		newest = max(newest, g)
+	}
+	for _, p := range present {
+		if p.Owner == r.Owner {
+			was = p.Definition
+			continue
+		}
+		others = max(others, p.Generation)
+	}
+	g, seen := known[r.Definition]
+	switch {
+	case !seen, g < newest && others <= g:
+		return newest + 1, true
+	default:
+		return g, g == newest && was != r.Definition
+	}
+}

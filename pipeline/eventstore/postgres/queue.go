@@ -18,6 +18,7 @@ type request struct {
 	ctx     context.Context
 	units   []*eventstore.Unit
 	ordered bool
+	fence   *eventstore.Lease
 	next    int // of units: those before it are answered
 	take    int // how many from next on are in the transaction under way
 
@@ -44,7 +45,7 @@ func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventsto
 	if s.cfg.ReadOnly {
 		return eventstore.ErrReadOnly
 	}
-	r := &request{ctx: ctx, units: units, ordered: o.Ordered, done: make(chan struct{})}
+	r := &request{ctx: ctx, units: units, ordered: o.Ordered, fence: o.Fence, done: make(chan struct{})}
 	select {
 	case s.queue <- r:
 	case <-s.closing:

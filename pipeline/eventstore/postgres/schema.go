@@ -120,6 +120,21 @@ CREATE VIEW leat_log_view AS
     substr(body, data_at + 1, data_len) AS data, metadata
   FROM leat_events;
 `,
+	// Who runs which pipeline, and the order in which its definitions came.
+	`CREATE TABLE leat_definitions (
+  pipeline text COLLATE "C" NOT NULL,
+  definition text COLLATE "C" NOT NULL,
+  generation bigint NOT NULL,
+  PRIMARY KEY (pipeline, definition)
+);
+CREATE TABLE leat_replicas (
+  pipeline text COLLATE "C" NOT NULL,
+  owner text COLLATE "C" NOT NULL,
+  definition text COLLATE "C" NOT NULL,
+  until timestamptz NOT NULL,
+  PRIMARY KEY (pipeline, owner)
+) WITH (fillfactor = 50);
+`,
 }
 
 // Schema gives the statements that make the schema from nothing, for those who let nobody but themselves run DDL; what

@@ -173,52 +173,61 @@ func (s *Store) clock(ctx context.Context, q querier) (now time.Time, err error)
 // SetRelays implements eventstore.Relays.
 func (s *Store) SetRelays(ctx context.Context, pipeline string, specs []eventstore.RelaySpec) (out []eventstore.Relay, err error) {
 	err = s.transact(ctx, func(tx pgx.Tx) error {
-		out = nil
-		// Two daemons that start together register one behind the other, and leases stand still meanwhile.
-		if _, err := tx.Exec(ctx, "LOCK TABLE leat_relays, leat_leases IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+		if err := lockRelays(ctx, tx); err != nil {
 			return err
 		}
-		known, err := listRelays(ctx, tx, "true ORDER BY id")
-		if err != nil {
-			return err
+		out, err = s.setRelays(ctx, tx, pipeline, specs)
+		return err
+	})
+	return out, err
+}
+
+// lockRelays makes two daemons that start together register one behind the other; leases stand still meanwhile.
+func lockRelays(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, "LOCK TABLE leat_relays, leat_leases IN SHARE ROW EXCLUSIVE MODE")
+	return err
+}
+
+func (s *Store) setRelays(ctx context.Context, tx pgx.Tx, pipeline string, specs []eventstore.RelaySpec) (out []eventstore.Relay, err error) {
+	known, err := listRelays(ctx, tx, "true ORDER BY id")
+	if err != nil {
+		return nil, err
+	}
+	epochs, err := leaseEpochs(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	head, err := readHead(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	now, err := s.clock(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := plan.SetRelays(known, pipeline, specs, head.Position, now, func(name string) int64 { return epochs[name] })
+	if err != nil {
+		return nil, err
+	}
+	b := &pgx.Batch{}
+	for _, ch := range changes {
+		if ch.Was != "" && ch.Was != ch.Relay.ID {
+			b.Queue("DELETE FROM leat_relays WHERE id = $1", escape(ch.Was))
 		}
-		epochs, err := leaseEpochs(ctx, tx)
-		if err != nil {
-			return err
-		}
-		head, err := readHead(ctx, tx)
-		if err != nil {
-			return err
-		}
-		now, err := s.clock(ctx, tx)
-		if err != nil {
-			return err
-		}
-		changes, err := plan.SetRelays(known, pipeline, specs, head.Position, now, func(name string) int64 { return epochs[name] })
-		if err != nil {
-			return err
-		}
-		b := &pgx.Batch{}
-		for _, ch := range changes {
-			if ch.Was != "" && ch.Was != ch.Relay.ID {
-				b.Queue("DELETE FROM leat_relays WHERE id = $1", escape(ch.Was))
-			}
-		}
-		for i, ch := range changes {
-			r := ch.Relay
-			b.Queue("INSERT INTO leat_relays ("+relayColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+	}
+	for i, ch := range changes {
+		r := ch.Relay
+		b.Queue("INSERT INTO leat_relays ("+relayColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE SET pipeline = excluded.pipeline, kind = excluded.kind, target = excluded.target, definition = excluded.definition,
 from_position = excluded.from_position, was = excluded.was, position = excluded.position, epoch = excluded.epoch, created = excluded.created,
 updated = excluded.updated, removed = excluded.removed, paused = excluded.paused`,
-				escape(r.ID), escape(r.Pipeline), escape(r.Kind), escape(r.Target), escape(r.Definition), r.From, escape(r.Was), r.Position, r.Epoch,
-				r.Created, r.Updated, r.Removed, r.Paused)
-			if i < len(specs) {
-				out = append(out, r)
-			}
+			escape(r.ID), escape(r.Pipeline), escape(r.Kind), escape(r.Target), escape(r.Definition), r.From, escape(r.Was), r.Position, r.Epoch,
+			r.Created, r.Updated, r.Removed, r.Paused)
+		if i < len(specs) {
+			out = append(out, r)
 		}
-		return tx.SendBatch(ctx, b).Close()
-	})
-	return out, err
+	}
+	return out, tx.SendBatch(ctx, b).Close()
 }
 
 func leaseEpochs(ctx context.Context, q querier) (map[string]int64, error) {

@@ -155,6 +155,15 @@ func (w *writer) fill(ctx context.Context, d *plan.Draft, batch []*request) (bes
 	ended = make([]int, len(batch))
 	for i, r := range batch {
 		end := r.next + r.take
+		if r.err = nil; r.fence != nil {
+			if r.err, err = w.fenced(ctx, r.fence); err != nil {
+				return false, nil, err
+			}
+			if r.err != nil {
+				ended[i] = len(r.units)
+				continue
+			}
+		}
 		for ended[i] = r.next; ended[i] < end; ended[i]++ {
 			u := r.units[ended[i]]
 			if err := d.Add(context.WithoutCancel(r.ctx), u, effects); err != nil {
@@ -167,6 +176,18 @@ func (w *writer) fill(ctx context.Context, d *plan.Draft, batch []*request) (bes
 		}
 	}
 	return beside, ended, nil
+}
+
+// fenced reports whether a call's lease is another's by now. Until the transaction ends nobody can take it: so whoever
+// takes it sees what was committed under it.
+func (w *writer) fenced(ctx context.Context, fence *eventstore.Lease) (refused, err error) {
+	var l eventstore.Lease
+	err = w.c.QueryRow(ctx, "SELECT owner, epoch FROM leat_leases WHERE name = $1 FOR SHARE", escape(fence.Name)).Scan(&l.Owner, &l.Epoch)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, err
+	}
+	l.Owner = unescape(l.Owner)
+	return plan.CheckFence(l, fence), nil
 }
 
 // commit is the second round trip.

@@ -25,6 +25,7 @@ type request struct {
 	units   []*eventstore.Unit
 	next    int // of units: those before it are answered
 	ordered bool
+	fence   *eventstore.Lease
 	// job runs in a savepoint; its error takes back what it did and is given to its caller alone.
 	job func(c *conn) error
 
@@ -95,7 +96,7 @@ func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventsto
 	if len(units) == 0 {
 		return s.ready(ctx)
 	}
-	return s.submit(&request{ctx: ctx, units: units, ordered: o.Ordered})
+	return s.submit(&request{ctx: ctx, units: units, ordered: o.Ordered, fence: o.Fence})
 }
 
 // writer is the committer: it owns the one connection that writes.
@@ -396,6 +397,16 @@ func (w *writer) fill(d *plan.Draft, batch []*request, ends []int, jobs []error)
 				return false, 0, lost
 			}
 			continue
+		}
+		if r.err = nil; r.fence != nil {
+			l, err := lease(w.c, r.fence.Name)
+			if err != nil {
+				return false, 0, err
+			}
+			if r.err = plan.CheckFence(l, r.fence); r.err != nil {
+				ends[i] = len(r.units)
+				continue
+			}
 		}
 		ctx := context.WithoutCancel(r.ctx)
 		for ends[i] = r.next; ends[i] < len(r.units); ends[i]++ {

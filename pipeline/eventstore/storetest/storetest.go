@@ -62,6 +62,8 @@ func Run(t *testing.T, f Features, open Open) {
 		{"Relays", testRelays, false},
 		{"AdvanceRelay", testAdvance, false},
 		{"Leases", testLeases, false},
+		{"Fence", testFence, false},
+		{"Replicas", testReplicas, false},
 		{"Closed", testClosed, false},
 		{"CloseUnderLoad", testCloseUnderLoad, false},
 		{"Cancelled", testCancelled, false},
