@@ -267,9 +267,10 @@ func daemonOf(soft context.Context, d *pipeline.Daemon) *admin.Daemon {
 			}
 			return d.Ready()
 		},
-		Status: func() any { return d.Status() },
-		Store:  d.Store,
-		Retry:  d.RetryPoison,
+		Status:   func() any { return d.Status() },
+		Store:    d.Store,
+		Retry:    d.RetryPoison,
+		Operator: d,
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// Nearest gives the known name that somebody who wrote name may have meant, "" where none is near.
+func Nearest(name string, known []string) string { return nearest(name, known) }
+
 // didYouMean gives the hint for a name that is none of those known, "" where none is near.
 func didYouMean(name string, known []string) string {
 	if best := nearest(name, known); best != "" {

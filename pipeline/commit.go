@@ -78,9 +78,13 @@ func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	tapped := p.taps.on()
 	var n int
 	for _, d := range ds {
 		p.noteOwn(&d.unit)
+		if tapped && d.unit.Result.Status == eventstore.Done {
+			p.taps.committed(&d.unit)
+		}
 		switch d.unit.Result.Status {
 		case eventstore.Done:
 			p.done(d, d.outcome)
@@ -150,6 +154,7 @@ func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) (unknow
 func (p *pipe) done(d *pending, o event.Outcome) {
 	if o == event.Poisoned && !d.told {
 		e := &d.unit.Park[0]
+		p.taps.parked(e)
 		p.metrics.Poisoned(e.Step, e.Code, 1)
 		p.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "step", e.Step, "code", e.Code, "key", e.Key, "event", e.EventID, "reason", e.Reason)
 		p.copyPoison(*e)

@@ -18,6 +18,7 @@ import (
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/tap"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sources"
@@ -62,6 +63,7 @@ type Daemon struct {
 	stores  map[string]eventstore.Store
 	pipes   []*pipe
 	shared  map[string]any
+	hubs    map[string]*tap.Hub
 	started chan struct{}
 	opened  bool
 }
@@ -95,7 +97,7 @@ func New(cfg *config.Config, o Options) *Daemon {
 	if o.Instance == "" {
 		o.Instance = "local"
 	}
-	return &Daemon{cfg: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, started: make(chan struct{})}
+	return &Daemon{cfg: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, hubs: map[string]*tap.Hub{}, started: make(chan struct{})}
 }
 
 // Run opens the stores and runs every pipeline until its input has ended and its relays have reached the head of the
@@ -159,7 +161,7 @@ func (d *Daemon) open(ctx context.Context) error {
 		d.mu.Unlock()
 	}
 	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, clock: d.o.Clock, random: d.o.Random, instance: d.o.Instance, tables: d.cfg.Tables,
-		sourceOf: d.openSource, sinkOf: d.openSink}
+		sourceOf: d.openSource, sinkOf: d.openSink, hub: d.hub}
 	for _, c := range d.cfg.Pipelines {
 		p, err := newPipe(c, d.stores[c.Store], env)
 		if err != nil {

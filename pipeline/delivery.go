@@ -128,6 +128,11 @@ func (d *delivery) send(ctx context.Context, todo []outgoing) error {
 		if failure == nil {
 			d.up()
 			d.delivered(len(wave))
+			if d.r.pipe.taps.on() {
+				for i := range wave {
+					d.r.pipe.taps.delivered(d.r.plan.name, &wave[i].ev)
+				}
+			}
 			todo = rest
 			continue
 		}
@@ -213,6 +218,9 @@ func (d *delivery) triage(wave []outgoing, failure error, partial *event.BatchEr
 		if partial != nil {
 			if err = partial.Failed[i]; err == nil {
 				done++
+				if d.r.pipe.taps.on() {
+					d.r.pipe.taps.delivered(d.r.plan.name, &o.ev)
+				}
 				continue
 			}
 		}

@@ -37,7 +37,10 @@ type program struct {
 	wrong func(step string, err error)
 	// identity names the source event in hand, for derived ids.
 	identity func(x *exec) string
-	pool     sync.Pool
+	// taps are the pipeline's; relay names the relay whose steps these are, "" in the intake.
+	taps  *pipeTaps
+	relay string
+	pool  sync.Pool
 }
 
 // exec is the state of one goroutine that runs a program.
@@ -98,12 +101,17 @@ func (x *exec) changed() {
 
 // run takes the event in hand through the steps. The error is a *stepError, or errFiltered.
 func (x *exec) run() error {
+	tapped := x.prog.taps.on()
 	for i := range x.prog.steps {
 		s := &x.prog.steps[i]
 		if s.when != nil && !x.truth(s.when, s.name) {
 			continue
 		}
-		if err := s.run(x); err != nil {
+		err := s.run(x)
+		if tapped {
+			x.prog.taps.step(x, s.name, err)
+		}
+		if err != nil {
 			if errors.Is(err, errFiltered) {
 				return err
 			}

@@ -100,6 +100,9 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 	if err := p.decode(b, i, x); err != nil {
 		return result{err: err}
 	}
+	if p.taps.on() {
+		p.taps.received(&x.ev)
+	}
 	x.appends = nil
 	if p.plan.log {
 		x.b, x.i = b, i

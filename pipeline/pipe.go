@@ -16,6 +16,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/table"
+	"github.com/leatdev/leat/pipeline/tap"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sources"
@@ -33,6 +34,7 @@ type pipe struct {
 	clock    clock.Clock
 	envelope event.Envelope
 	env      environment
+	taps     *pipeTaps
 
 	source  sources.Source
 	ordered bool // batches enter in the order of the source
@@ -86,6 +88,8 @@ type environment struct {
 	sourceOf func(p *pipe) (sources.Source, error)
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
 	tables   map[string]*config.Table
+	// hub gives the taps of a pipeline: the same for the one that takes its place.
+	hub func(pipeline string) *tap.Hub
 }
 
 func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe, error) {
@@ -107,6 +111,11 @@ func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe
 		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
 	}
 	p.plan.intake.identity = p.identity
+	p.taps = &pipeTaps{hub: env.hub(c.Name), pipeline: c.Name, now: env.now}
+	p.plan.intake.taps = p.taps
+	for _, r := range p.plan.relays {
+		r.prog.taps, r.prog.relay = p.taps, r.name
+	}
 	p.room = newRoom(c.Limits.Events, int(c.Limits.Bytes), func(events, bytes int) { p.metrics.InFlight(int64(events), int64(bytes)) })
 	return p, nil
 }

@@ -341,6 +341,7 @@ func (r *relay) tell(park []poison.Entry) {
 			continue
 		}
 		r.parked.Add(1)
+		r.pipe.taps.parked(e)
 		r.metrics.Poisoned(e.Code, 1)
 		r.pipe.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "relay", r.plan.name, "code", e.Code, "position", e.Position, "event", e.EventID, "reason", e.Reason)
 		r.pipe.copyPoison(*e)

@@ -73,6 +73,14 @@ func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) (int64, 
 	}
 	r.delivered.Add(int64(items))
 	r.metrics.Delivered(items)
+	if r.pipe.taps.on() {
+		left := leftOut(parked)
+		for i := range g.items {
+			if it := &g.items[i]; !left[it.src] && g.events[it.src].Position <= to {
+				r.pipe.taps.delivered(r.plan.name, &it.ev)
+			}
+		}
+	}
 	r.tell(w.Park)
 	return to, t.swap(ctx, r)
 }
@@ -123,10 +131,7 @@ func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64
 
 // applied counts the items of a page that are in the rows.
 func applied(g *gathered, park []parkedEvent, to int64) int {
-	left := map[int]bool{}
-	for i := range park {
-		left[park[i].src] = true
-	}
+	left := leftOut(park)
 	n := 0
 	for i := range g.items {
 		if src := g.items[i].src; !left[src] && (to < 0 || g.events[src].Position <= to) {
@@ -134,6 +139,14 @@ func applied(g *gathered, park []parkedEvent, to int64) int {
 		}
 	}
 	return n
+}
+
+func leftOut(park []parkedEvent) map[int]bool {
+	left := map[int]bool{}
+	for i := range park {
+		left[park[i].src] = true
+	}
+	return left
 }
 
 func (t *tableTarget) apply(ctx context.Context, r *relay, w *table.Write, to int64) error {

@@ -2,11 +2,14 @@ package admin
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
@@ -47,9 +50,21 @@ func answerErrorOf(err error) (int, *AnswerError) {
 	var (
 		conflict *eventstore.ConflictError
 		unknown  *table.UnknownError
+		missing  *control.UnknownError
+		busy     *control.BusyError
+		refused  *control.RefusedError
 		bad      *requestError
 	)
 	switch {
+	case errors.As(err, &missing):
+		p.Code = "unknown"
+		return http.StatusNotFound, p
+	case errors.As(err, &busy):
+		p.Code = "busy"
+		return http.StatusConflict, p
+	case errors.As(err, &refused):
+		p.Code = "refused"
+		return http.StatusUnprocessableEntity, p
 	case errors.As(err, &bad):
 		p.Code = "bad_request"
 		return http.StatusBadRequest, p
@@ -76,6 +91,18 @@ type requestError struct{ err error }
 
 func (b *requestError) Error() string { return b.err.Error() }
 func (b *requestError) Unwrap() error { return b.err }
+
+// accepts reports whether a request names a media type among those that it takes.
+func accepts(r *http.Request, kind string) bool {
+	for _, v := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(v, ",") {
+			if name, _, _ := strings.Cut(part, ";"); strings.TrimSpace(name) == kind {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func fail(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/json")
@@ -108,6 +135,7 @@ type lines struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	buf     *bufio.Writer
+	kind    string // content type; "" is NDJSON
 	started bool
 }
 
@@ -151,7 +179,7 @@ func (l *lines) start() {
 	}
 	l.started = true
 	h := l.w.Header()
-	h.Set("Content-Type", "application/x-ndjson")
+	h.Set("Content-Type", cmp.Or(l.kind, "application/x-ndjson"))
 	h.Set("Cache-Control", "no-store")
 	h.Set("Trailer", errorTrailer)
 }

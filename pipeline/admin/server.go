@@ -30,6 +30,8 @@ type Daemon struct {
 	Store func(name string) (eventstore.Store, bool)
 	// Retry wakes a pipeline's retry of parked events; "" wakes all pipelines.
 	Retry func(ctx context.Context, pipeline string)
+	// Operator steers the daemon.
+	Operator Operator
 }
 
 // Options are what New takes.
@@ -85,6 +87,7 @@ func New(o Options) *Server {
 	s.route("/debug/pprof/symbol", fromLoopback(http.HandlerFunc(pprof.Symbol)))
 	s.route("/debug/pprof/trace", fromLoopback(http.HandlerFunc(pprof.Trace)))
 	s.routeAPI()
+	s.routeOperations()
 	if err := s.rebuild(); err != nil {
 		panic(err) // the routes above contradict each other: a mistake in this package
 	}

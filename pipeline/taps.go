@@ -1,0 +1,112 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/control"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/tap"
+)
+
+// Tap gives samples of the events that pass a pipeline's stages, until ctx ends. It goes on over reloads and pauses.
+// A listener that is slower than the pipeline loses samples (Sample.Lost counts them); the pipeline never waits.
+func (d *Daemon) Tap(ctx context.Context, pipeline string, o tap.Options) (iter.Seq[tap.Sample], error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	if _, err := d.pipeOf(pipeline); err != nil {
+		return nil, err
+	}
+	return d.hub(pipeline).Listen(ctx, o), nil
+}
+
+// pipeOf finds a pipeline by its name.
+func (d *Daemon) pipeOf(name string) (*pipe, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	unknown := &control.UnknownError{Kind: "pipeline", Name: name}
+	for _, p := range d.pipes {
+		if p.cfg.Name == name {
+			return p, nil
+		}
+		unknown.Have = append(unknown.Have, p.cfg.Name)
+	}
+	return nil, unknown
+}
+
+func (d *Daemon) hub(pipeline string) *tap.Hub {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.hubs[pipeline]
+	if h == nil {
+		h = &tap.Hub{}
+		d.hubs[pipeline] = h
+	}
+	return h
+}
+
+// pipeTaps takes the samples of one pipeline; on is asked before a sample is made. A nil one is off.
+type pipeTaps struct {
+	hub      *tap.Hub
+	pipeline string
+	now      func() time.Time
+}
+
+func (t *pipeTaps) on() bool { return t != nil && t.hub.On() }
+
+func (t *pipeTaps) put(s tap.Sample, e *event.Recorded) {
+	s.At, s.Pipeline = t.now(), t.pipeline
+	t.hub.Put(s, e)
+}
+
+func (t *pipeTaps) received(e *event.Recorded) {
+	t.put(tap.Sample{Stage: tap.Source, Outcome: tap.Received}, e)
+}
+
+// step tells of the event in hand behind a step.
+func (t *pipeTaps) step(x *exec, name string, err error) {
+	s := tap.Sample{Stage: tap.Step, Name: name, Relay: x.prog.relay, Outcome: tap.Passed}
+	switch reason, skipped := event.AsSkip(err); {
+	case err == nil:
+	case skipped:
+		s.Outcome, s.Reason = tap.Filtered, reason
+	case errors.Is(err, errFiltered):
+		s.Outcome = tap.Filtered
+	default:
+		s.Outcome, s.Reason = tap.Failed, err.Error()
+	}
+	t.put(s, &x.ev)
+}
+
+func (t *pipeTaps) committed(u *eventstore.Unit) {
+	for i := range u.Appends {
+		if i >= len(u.Result.Written) {
+			return
+		}
+		a, w := &u.Appends[i], &u.Result.Written[i]
+		for j := range a.Events {
+			back := int64(len(a.Events) - 1 - j)
+			t.put(tap.Sample{Stage: tap.Append, Name: a.Stream.Type, Outcome: tap.Committed},
+				&event.Recorded{Event: a.Events[j], Stream: a.Stream, Revision: w.Last - back, Position: w.Position - back, Origin: a.Origin})
+		}
+	}
+}
+
+func (t *pipeTaps) delivered(relay string, e *event.Recorded) {
+	t.put(tap.Sample{Stage: tap.Relay, Name: relay, Relay: relay, Outcome: tap.Delivered}, e)
+}
+
+func (t *pipeTaps) parked(e *poison.Entry) {
+	if !t.on() {
+		return
+	}
+	t.put(tap.Sample{Stage: tap.Poison, Name: e.Step, Relay: e.Relay, Outcome: tap.Poisoned, Reason: e.Code + ": " + e.Reason}, &event.Recorded{
+		Event:  event.Event{ID: e.EventID, Type: e.Type, Source: e.Source, Metadata: e.Metadata, Raw: e.Payload, Envelope: e.Envelope},
+		Stream: e.Stream, Position: e.Position,
+	})
+}
