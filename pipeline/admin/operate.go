@@ -157,4 +157,3 @@ func (c *Client) Tap(ctx context.Context, pipeline string, o tap.Options) iter.S
 		return w.Back()
 	})
 }
-

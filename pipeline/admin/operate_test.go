@@ -1,0 +1,114 @@
+package admin_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/leatdev/leat/pipeline/admin"
+	"github.com/leatdev/leat/pipeline/control"
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/tap"
+)
+
+// operator is a daemon with one pipeline, p.
+type operator struct{ hub tap.Hub }
+
+func (o *operator) Tap(ctx context.Context, pipeline string, opts tap.Options) (iter.Seq[tap.Sample], error) {
+	if pipeline != "p" {
+		return nil, &control.UnknownError{Kind: "pipeline", Name: pipeline, Have: []string{"p"}}
+	}
+	return o.hub.Listen(ctx, opts), nil
+}
+
+func operated(t *testing.T) (*running, *operator) {
+	r, o := run(t), &operator{}
+	r.Attach(&admin.Daemon{Operator: o})
+	return r, o
+}
+
+func TestTapOverTheWire(t *testing.T) {
+	r, o := operated(t)
+	want := tap.Sample{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Pipeline: "p", Stage: tap.Step, Name: "filter", Relay: "r", Outcome: tap.Failed, Reason: "why"}
+	e := event.Recorded{Event: event.Event{ID: "e-1", Type: "T", Data: []byte(`{"a":1}`)}, Stream: event.Stream{Type: "s", ID: "1"}, Position: 7}
+	go func() {
+		for !o.hub.On() && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond) // the server's listener is in another goroutine, beyond a socket
+		}
+		o.hub.Put(tap.Sample{Stage: tap.Source}, &e) // not asked for
+		o.hub.Put(want, &e)
+		o.hub.Put(tap.Sample{Stage: tap.Poison}, &event.Recorded{Event: event.Event{Raw: []byte("no json")}})
+	}()
+	var got []tap.Sample
+	for s, err := range r.client.Tap(t.Context(), "p", tap.Options{Stages: []string{"step", "poison"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, s); len(got) == 2 {
+			break
+		}
+	}
+	s := got[0]
+	if s.Event.ID != "e-1" || s.Event.Stream != e.Stream || s.Event.Position != 7 || string(s.Event.Data) != `{"a":1}` {
+		t.Errorf("the event came as %+v", s.Event)
+	}
+	s.Event = event.Recorded{}
+	if diff := cmp.Diff(want, s, cmpopts.IgnoreFields(tap.Sample{}, "Event")); diff != "" {
+		t.Errorf("the sample (-want +got):\n%s", diff)
+	}
+	if string(got[1].Event.Raw) != "no json" {
+		t.Errorf("the body came as %q", got[1].Event.Raw)
+	}
+}
+
+func TestTapAsServerSentEvents(t *testing.T) {
+	r, o := operated(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/api/v1/pipelines/p/tap", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if kind := res.Header.Get("Content-Type"); kind != "text/event-stream" {
+		t.Errorf("content type %q", kind)
+	}
+	o.hub.Put(tap.Sample{Stage: tap.Source}, &event.Recorded{Event: event.Event{ID: "e-1"}}) // it listens: the header came
+	line, err := bufio.NewReader(res.Body).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, `data: {"at":`) || !strings.Contains(line, `"e-1"`) {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
+func TestTapRefused(t *testing.T) {
+	r, o := operated(t)
+	for _, tt := range []struct {
+		pipeline string
+		stages   []string
+		words    string
+	}{
+		{"q", nil, `there is no pipeline "q"`},
+		{"p", []string{"steps"}, "names no stage"},
+	} {
+		for _, err := range r.client.Tap(t.Context(), tt.pipeline, tap.Options{Stages: tt.stages}) {
+			var answer *admin.AnswerError
+			if !errors.As(err, &answer) || !strings.Contains(err.Error(), tt.words) {
+				t.Errorf("%v, want words %q", err, tt.words)
+			}
+		}
+	}
+	if o.hub.On() {
+		t.Error("somebody listens")
+	}
+}
