@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatdev/leat/pipeline/admin"
+	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
@@ -57,6 +58,9 @@ func exitCode(err error) int {
 	var own *exitError
 	if errors.As(err, &own) {
 		return own.code
+	}
+	if _, down := event.AsUnavailable(err); down {
+		return exitEnvironment
 	}
 	switch {
 	case errors.Is(err, eventstore.ErrLocked), errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, admin.ErrUnreachable),

@@ -110,6 +110,7 @@ func (c scope) decodePlugin(e entry, kind Kind, frame *structure) (Plugin, bool)
 	p := Plugin{Kind: kind, Name: name, Pos: c.pos(e.key)}
 	v := reflect.New(r.Config).Elem()
 	c.l.defaults(v)
+	c.l.start(v)
 	inner := c.in(name)
 	n := deref(e.val)
 	what := fmt.Sprintf("%s %s", kind, name)

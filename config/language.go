@@ -15,12 +15,15 @@ type Config struct {
 	Tables    map[string]*Table
 	Server    Server
 	Telemetry Telemetry
-	// Tests and AWS are kept as they stand in the files.
+	// Tests are kept as they stand in the files.
 	Tests []Raw
-	AWS   map[string]Raw
+	// AWS is what the AWS plugins registered as their common settings (RegisterSettings); nil in a build without them.
+	AWS any
 
 	// noEnv: texts may hold ${…} that were not replaced.
 	noEnv bool
+	// otherAWS is the section of a build that has no AWS plugins.
+	otherAWS map[string]Raw
 }
 
 // Server is the daemon's listener.

@@ -76,6 +76,8 @@ type loader struct {
 	// defaulted are structs with nothing but their defaults.
 	defaulted map[reflect.Type]reflect.Value
 	files     []*source
+	// inherit are the settings that plugins start from.
+	inherit []reflect.Value
 }
 
 func newLoader(o Options) *loader {

@@ -39,13 +39,16 @@ func Print(cfg *Config) []byte {
 	putSome(root, "server", p.structure(reflect.ValueOf(cfg.Server)))
 	putSome(root, "telemetry", p.structure(reflect.ValueOf(cfg.Telemetry)))
 	aws := mapping()
-	keys := make([]string, 0, len(cfg.AWS))
-	for key := range cfg.AWS {
+	if cfg.AWS != nil {
+		aws = p.structure(reflect.ValueOf(cfg.AWS))
+	}
+	keys := make([]string, 0, len(cfg.otherAWS))
+	for key := range cfg.otherAWS {
 		keys = append(keys, key)
 	}
 	sort.Strings(keys)
 	for _, key := range keys {
-		put(aws, key, maskRaw(key, plain(cfg.AWS[key].node)))
+		put(aws, key, maskRaw(key, plain(cfg.otherAWS[key].node)))
 	}
 	putSome(root, "aws", aws)
 	tests := &yaml.Node{Kind: yaml.SequenceNode}

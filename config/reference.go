@@ -56,6 +56,9 @@ func Reference() []byte {
 	r.structure("## A table", reflect.TypeFor[Table]())
 	r.structure("## The listener", reflect.TypeFor[Server]())
 	r.structure("## Telemetry", reflect.TypeFor[Telemetry]())
+	if t, ok := settingsType("aws"); ok {
+		r.structure("## AWS\n\nUnder `aws` at the top: what an AWS plugin does not say itself, it takes from here.", t)
+	}
 	return []byte(r.String())
 }
 

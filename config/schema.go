@@ -74,6 +74,9 @@ func topSchema(name string) schema {
 	case "tests":
 		return schema{"type": []string{"array", "null"}, "items": schema{"type": "object"}}
 	}
+	if t, ok := settingsType(name); ok {
+		return nullable(structSchema(t))
+	}
 	return schema{"type": []string{"object", "null"}}
 }
 

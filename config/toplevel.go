@@ -26,7 +26,7 @@ var topKeys = []struct {
 	{name: "defaults", doc: "what every pipeline starts from"},
 	{name: "server", doc: "the daemon's listener"},
 	{name: "telemetry", doc: "logs, metrics and traces"},
-	{name: "aws", doc: "settings of the AWS clients"},
+	{name: "aws", doc: "settings of all AWS plugins; what one says itself wins"},
 	{name: "tests", doc: "tests of the pipelines", list: true},
 }
 
@@ -140,6 +140,7 @@ func (l *loader) section(key string, v reflect.Value) {
 func (l *loader) decodeAll() {
 	l.section("server", reflect.ValueOf(&l.cfg.Server).Elem())
 	l.section("telemetry", reflect.ValueOf(&l.cfg.Telemetry).Elem())
+	l.settings("aws")
 	root := scope{l: l, roots: filter.Event, limit: everything}
 	for _, e := range l.top["tables"] {
 		c := root.in("tables")
@@ -182,12 +183,6 @@ func (l *loader) decodeAll() {
 	}
 	for _, e := range l.top["tests"] {
 		l.cfg.Tests = append(l.cfg.Tests, Raw{node: e.val, f: e.f})
-	}
-	for _, e := range l.top["aws"] {
-		if l.cfg.AWS == nil {
-			l.cfg.AWS = map[string]Raw{}
-		}
-		l.cfg.AWS[e.key.Value] = Raw{node: e.val, f: e.f}
 	}
 	l.keyless()
 	l.unused()

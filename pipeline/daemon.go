@@ -197,13 +197,20 @@ func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
 		Pipeline: p.cfg.Name, Log: p.log.With("source", p.cfg.Source.Plugin.Name), Now: d.o.Now, Clock: d.o.Clock,
 		Cursor:    func(ctx context.Context, key string) (string, error) { return p.store.Cursor(ctx, p.cfg.Name, key) },
 		MaxEvents: p.cfg.Source.Limits.Events, MaxBytes: int(p.cfg.Source.Limits.Bytes), MaxEventSize: int(p.cfg.Limits.EventSize),
-		Mount: d.mount, Shared: d.share,
+		Mount: d.mount, Shared: d.share, Metrics: p.numbers("source"),
+		Trouble: func(err error) {
+			if err == nil {
+				p.trouble.clear("source")
+			} else {
+				p.trouble.set("source", err)
+			}
+		},
 	})
 }
 
 func (d *Daemon) openSink(p *pipe, relay string, c config.Plugin) (sinks.Sink, error) {
 	return d.o.OpenSink(context.Background(), c, sinks.Env{
-		Pipeline: p.cfg.Name, Relay: relay, Log: p.log.With("sink", c.Name), Now: d.o.Now, Stdout: d.o.Stdout, Shared: d.share,
+		Pipeline: p.cfg.Name, Relay: relay, Log: p.log.With("sink", c.Name), Now: d.o.Now, Stdout: d.o.Stdout, Shared: d.share, Metrics: p.numbers(relay),
 	})
 }
 

@@ -56,11 +56,13 @@ type pipe struct {
 	directTurn chan struct{}
 	// background are goroutines that settle events after their batch's handler let go of them.
 	background flight
-	flight     flight // batches that the gate let in
-	retryWake  chan struct{}
-	retried    chan struct{} // closed when the parked events that were sent again before the start are done
-	noMore     chan struct{} // closed when the input has ended and all of it is settled
-	deadline   deadline
+	// shown are the numbers of source and sinks.
+	shown     []*telemetry.Plugin
+	flight    flight // batches that the gate let in
+	retryWake chan struct{}
+	retried   chan struct{} // closed when the parked events that were sent again before the start are done
+	noMore    chan struct{} // closed when the input has ended and all of it is settled
+	deadline  deadline
 	// cut is set once an ordered event went back to its source: those behind it go too, or they would overtake it.
 	cut atomic.Bool
 	// lastOwn is the position up to which the log may hold events for the relays.
@@ -249,6 +251,13 @@ func (p *pipe) setState(s string) {
 	p.metrics.State(s)
 }
 
+// numbers takes those of a source or sink.
+func (p *pipe) numbers(component string) *telemetry.Plugin {
+	n := p.env.metrics.Plugin(p.cfg.Name, component)
+	p.shown = append(p.shown, n)
+	return n
+}
+
 // close lets go of source, sinks and leases.
 func (p *pipe) close() error {
 	var errs []error
@@ -267,6 +276,9 @@ func (p *pipe) close() error {
 	}
 	if p.copies.sink != nil {
 		errs = append(errs, p.copies.sink.Close())
+	}
+	for _, n := range p.shown {
+		n.Close()
 	}
 	p.setState("stopped")
 	return errors.Join(errs...)

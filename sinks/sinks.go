@@ -15,6 +15,7 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/metric"
 )
 
 // Sink takes events.
@@ -38,6 +39,8 @@ type Env struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Stdout io.Writer
+	// Metrics takes the sink's own numbers; nil: nobody asks for them.
+	Metrics metric.Registry
 	// Shared gives a value that all plugins of the daemon share under a key, made by the first that asks.
 	Shared func(key string, make func() any) any
 }

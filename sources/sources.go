@@ -18,11 +18,13 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/pipeline/clock"
+	"github.com/leatdev/leat/pipeline/metric"
 )
 
 // Source gives events.
 //
-// Subscribe is called once, with an empty topic. The source sends batches and waits while nobody takes them; it closes
+// Subscribe is called once, with an empty topic. An error of it ends the pipeline before it has begun: event.Unavailable,
+// fs.ErrNotExist and fs.ErrPermission say that the surroundings are at fault. The source sends batches and waits while nobody takes them; it closes
 // the channel when its input has ended, or when ctx is done and it pulls no more. It must not close it while a batch
 // that it sent is not settled only if it needs those outcomes itself; batches in flight are settled after ctx is done
 // too. Close is called last, after every batch is settled.
@@ -80,6 +82,11 @@ type Env struct {
 	// Mount puts a handler on the daemon's listener until the source is closed; an error where there is no listener
 	// or the pattern (http.ServeMux) is taken. It gives the function that takes it off again.
 	Mount func(pattern string, h http.Handler) (remove func(), err error)
+	// Metrics takes the source's own numbers; nil: nobody asks for them.
+	Metrics metric.Registry
+	// Trouble says what keeps the source from reading, for readiness and status; nil that nothing does any more. It may be
+	// called from any goroutine, and is nil where nobody asks.
+	Trouble func(err error)
 	// Shared gives a value that all plugins of the daemon share under a key, made by the first that asks.
 	Shared func(key string, make func() any) any
 }

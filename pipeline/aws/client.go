@@ -1,6 +1,6 @@
 // Package aws is what leat's AWS plugins share: the settings of a client, and what AWS' errors mean to a pipeline.
 //
-// It is a leaf for plugins: it imports event, config's form of fields and the AWS SDK. Clients made here do not retry by
+// It is a leaf for plugins: it imports event, config and the AWS SDK. Clients made here do not retry by
 // themselves: a repeat is the plugin's, which knows what it costs (a receive that the SDK repeats after a broken answer
 // leaves ten messages in flight unseen).
 package aws
@@ -11,20 +11,60 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
+
+	leat "github.com/leatdev/leat/config"
 )
 
-// Settings are the part of a plugin's YAML that says which AWS it talks to. Credentials come by the SDK's own ways:
-// environment, shared files, container and instance roles.
+func init() { leat.RegisterSettings[Settings]("aws") }
+
+// Settings are the part of a plugin's YAML that says which AWS it talks to; what a plugin leaves out is taken from the
+// file's top-level `aws`. Credentials come by the SDK's own ways: environment, shared files, container and instance roles.
 type Settings struct {
-	Region   string `yaml:"region,omitempty" doc:"AWS region; default: AWS_REGION, or the profile's" example:"eu-west-1"`
-	Endpoint string `yaml:"endpoint,omitempty" doc:"URL of an emulator or of an endpoint of your own; default: AWS' own" example:"http://127.0.0.1:5000"`
-	Profile  string `yaml:"profile,omitempty" doc:"profile of the shared AWS config files"`
+	Region     string `yaml:"region,omitempty" doc:"AWS region; default: AWS_REGION, or the profile's" example:"eu-west-1"`
+	Endpoint   string `yaml:"endpoint,omitempty" doc:"URL of an emulator or of an endpoint of your own; default: AWS' own" example:"http://127.0.0.1:5000"`
+	Profile    string `yaml:"profile,omitempty" doc:"profile of the shared AWS config files"`
+	AssumeRole Role   `yaml:"assume_role,omitempty" doc:"a role that is taken on with the credentials found"`
+	Attempts   int    `yaml:"attempts,omitempty" min:"1" max:"20" doc:"how often a call at the start is tried while AWS throttles or does not answer; default: 4. Reading and writing go on trying for as long as the pipeline runs"`
+}
+
+// Role is a role to take on (sts:AssumeRole). Its credentials are renewed by themselves.
+type Role struct {
+	ARN        string      `yaml:"arn,omitempty" doc:"ARN of the role" example:"arn:aws:iam::123456789012:role/leat"`
+	ExternalID leat.Secret `yaml:"external_id,omitempty" doc:"external id that the role's trust policy asks for"`
+	Session    string      `yaml:"session,omitempty" doc:"name of the session, as CloudTrail shows it; default: leat"`
+}
+
+var (
+	roleARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
+	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+)
+
+// Validate implements config.Validator.
+func (r Role) Validate() error {
+	switch {
+	case r.ARN != "" && !roleARN.MatchString(r.ARN):
+		return &leat.FieldError{Field: "arn", Err: fmt.Errorf("%q is no ARN of a role, like arn:aws:iam::123456789012:role/leat", r.ARN)}
+	case r.Session != "" && !sessionName.MatchString(r.Session):
+		return &leat.FieldError{Field: "session", Err: fmt.Errorf("%q is no session name: 2 to 64 letters, digits and + = , . @ _ -", r.Session)}
+	}
+	return nil
+}
+
+// Validate implements config.Validator, for the file's top-level `aws`.
+func (s Settings) Validate() error {
+	if err := s.Check(); err != nil {
+		return &leat.FieldError{Field: "endpoint", Err: err}
+	}
+	return nil
 }
 
 // Check says what is wrong with the endpoint.
@@ -86,12 +126,31 @@ func Load(ctx context.Context, s Settings, transport http.RoundTripper, calls in
 	if cfg.Region == "" {
 		return cfg, ErrNoRegion
 	}
+	if s.AssumeRole.ARN != "" {
+		cfg.Credentials = assume(cfg, s.AssumeRole)
+	}
 	ctx, cancel := context.WithTimeout(ctx, credentialsWithin)
 	defer cancel()
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		if s.AssumeRole.ARN != "" && Code(err) != "" {
+			return cfg, fmt.Errorf("aws: %w", Explain(err, "role "+s.AssumeRole.ARN, "sts:AssumeRole"))
+		}
 		return cfg, fmt.Errorf("%w (%w)", ErrNoCredentials, err)
 	}
 	return cfg, nil
+}
+
+// assume gives credentials of a role, asked for again before they are over.
+func assume(cfg aws.Config, r Role) aws.CredentialsProvider {
+	return aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), r.ARN, func(o *stscreds.AssumeRoleOptions) {
+		o.RoleSessionName = r.Session
+		if r.Session == "" {
+			o.RoleSessionName = "leat"
+		}
+		if id := r.ExternalID.Reveal(); id != "" {
+			o.ExternalID = &id
+		}
+	}))
 }
 
 // Close closes the connections that nobody uses, once the clients made of cfg are done.

@@ -22,7 +22,8 @@ type Metrics struct {
 	relayOutage, relayPosition, relayHead, relayLag, relayLagS *prometheus.GaugeVec
 	relayWrite, relayWriteEvents                               *prometheus.HistogramVec
 
-	stores *storeCollector
+	stores  *storeCollector
+	plugins *pluginCollector
 }
 
 var (
@@ -39,7 +40,7 @@ var (
 
 // NewMetrics makes the metrics of one daemon; version is that of leat_build_info.
 func NewMetrics(version string) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), stores: &storeCollector{watched: map[string]StoreFacts{}}}
+	m := &Metrics{registry: prometheus.NewRegistry(), stores: &storeCollector{watched: map[string]StoreFacts{}}, plugins: &pluginCollector{live: map[*Plugin]bool{}}}
 	counter := func(name, help string, labels []string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		m.registry.MustRegister(v)
@@ -80,7 +81,7 @@ func NewMetrics(version string) *Metrics {
 	m.relayWrite = histogram("leat_relay_write_duration_seconds", "Time of one write to the relay's target.", seconds, inRelay)
 	m.relayWriteEvents = histogram("leat_relay_write_events", "Events in one write to the relay's target.", batchSizes, inRelay)
 
-	m.registry.MustRegister(m.stores, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.stores, m.plugins, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_build_info", Help: "1; the labels say what is running."},
 		[]string{"version", "revision", "goversion"})
