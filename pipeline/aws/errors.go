@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -98,6 +99,8 @@ func Code(err error) string {
 	return ""
 }
 
+var actionIn = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)`)
+
 // Explain puts an error into words: what was done to which resource, what went wrong, what to do about it. Need is the
 // action of an IAM policy that the call takes ("sqs:ReceiveMessage").
 func Explain(err error, what, need string) error {
@@ -107,6 +110,12 @@ func Explain(err error, what, need string) error {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		if strings.HasPrefix(Code(err), "AccessDenied") {
+			if m := actionIn.FindStringSubmatch(err.Error()); m != nil {
+				need = m[1] // the service's own word: one call may take several
+			}
+			if need == "" {
+				return fmt.Errorf("%s: denied: %w", what, short(err))
+			}
 			return fmt.Errorf("%s: denied; the role or user needs %s there: %w", what, need, short(err))
 		}
 		return fmt.Errorf("%s: AWS does not take the credentials: %w", what, short(err))
