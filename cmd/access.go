@@ -15,9 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatdev/leat/config"
-	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/client"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
@@ -29,7 +30,7 @@ type access interface {
 	Streams(ctx context.Context, o eventstore.StreamsOptions) iter.Seq2[eventstore.StreamInfo, error]
 	ReadStream(ctx context.Context, s event.Stream, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error]
 	ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error]
-	Append(ctx context.Context, s event.Stream, a admin.Append) (admin.Appended, error)
+	Append(ctx context.Context, s event.Stream, a wire.Append) (wire.Appended, error)
 	Verify(ctx context.Context, report func(eventstore.Fault)) (eventstore.Verified, error)
 	ListTables(ctx context.Context) ([]table.Info, error)
 	QueryTable(ctx context.Context, q table.Query) (table.Def, iter.Seq2[table.Row, error], error)
@@ -42,7 +43,7 @@ type access interface {
 }
 
 var (
-	_ access = (*admin.Client)(nil)
+	_ access = (*client.Client)(nil)
 	_ access = atRest{}
 )
 
@@ -50,18 +51,18 @@ var (
 type atRest struct{ eventstore.Store }
 
 // Append implements access.
-func (s atRest) Append(ctx context.Context, stream event.Stream, a admin.Append) (admin.Appended, error) {
-	u, err := admin.UnitOf(stream, a)
+func (s atRest) Append(ctx context.Context, stream event.Stream, a wire.Append) (wire.Appended, error) {
+	u, err := wire.UnitOf(stream, a)
 	if err != nil {
-		return admin.Appended{}, &exitError{code: exitUsage, err: err}
+		return wire.Appended{}, &exitError{code: exitUsage, err: err}
 	}
 	if err := s.Commit(ctx, []*eventstore.Unit{u}, eventstore.CommitOptions{}); err != nil {
-		return admin.Appended{}, err
+		return wire.Appended{}, err
 	}
 	if u.Result.Status == eventstore.Refused {
-		return admin.Appended{}, u.Result.Err
+		return wire.Appended{}, u.Result.Err
 	}
-	return admin.AppendedOf(stream, u.Result.Written[0]), nil
+	return wire.AppendedOf(stream, u.Result.Written[0]), nil
 }
 
 // ListTables implements access.
@@ -123,7 +124,7 @@ func (a *app) open(ctx context.Context, p *place, write bool) (access, error) {
 		server = v
 	}
 	if server != "" {
-		c, err := admin.Connect(server, p.store)
+		c, err := client.Connect(server, p.store)
 		if err != nil {
 			return nil, usagef("%w", err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/client"
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
@@ -138,7 +139,7 @@ func TestExitCodes(t *testing.T) {
 		{fmt.Errorf("a: %w", &os.PathError{Op: "open", Err: syscall.ENOSPC}), exitEnvironment},
 		{fmt.Errorf("a: %w", fs.ErrPermission), exitEnvironment},
 		{fmt.Errorf("a: %w", fs.ErrNotExist), exitEnvironment},
-		{admin.ErrUnreachable, exitEnvironment},
+		{client.ErrUnreachable, exitEnvironment},
 		{admin.ErrNotLoopback, exitUsage},
 		{usagef("a"), exitUsage},
 		{fmt.Errorf("a: %w", exit(exitPoisoned)), exitPoisoned},

@@ -14,9 +14,9 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline"
-	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/sinks"
@@ -35,7 +35,7 @@ type dryRun struct {
 type would struct {
 	Would    string          `json:"would"`
 	Store    string          `json:"store,omitempty"`
-	Event    *admin.Event    `json:"event,omitempty"`
+	Event    *wire.Event     `json:"event,omitempty"`
 	Table    string          `json:"table,omitempty"`
 	Row      json.RawMessage `json:"row,omitempty"`
 	Pipeline string          `json:"pipeline,omitempty"`
@@ -43,7 +43,7 @@ type would struct {
 	Target   string          `json:"target,omitempty"`
 	Body     json.RawMessage `json:"body,omitempty"`
 	Text     string          `json:"text,omitempty"`
-	Parked   *admin.Parked   `json:"parked,omitempty"`
+	Parked   *wire.Parked    `json:"parked,omitempty"`
 }
 
 // dryRun changes o so that nothing outside is touched.
@@ -125,7 +125,7 @@ func (d *dryRun) reportStore(ctx context.Context, name string, st eventstore.Sto
 		if err != nil {
 			return err
 		}
-		wire := admin.EventOf(e)
+		wire := wire.EventOf(e)
 		if err := writeLine(d.out, would{Would: "append", Store: name, Event: &wire}); err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (d *dryRun) reportStore(ctx context.Context, name string, st eventstore.Sto
 		if !utf8.ValidString(e.Reason) {
 			e.Reason = "?"
 		}
-		wire := admin.ParkedOf(&e)
+		wire := wire.ParkedOf(&e)
 		if err := writeLine(d.out, would{Would: "poison", Store: name, Parked: &wire}); err != nil {
 			return err
 		}

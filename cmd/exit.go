@@ -12,6 +12,7 @@ import (
 	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/client"
 )
 
 // The exit codes of every command.
@@ -63,7 +64,7 @@ func exitCode(err error) int {
 		return exitEnvironment
 	}
 	switch {
-	case errors.Is(err, eventstore.ErrLocked), errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, admin.ErrUnreachable),
+	case errors.Is(err, eventstore.ErrLocked), errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, client.ErrUnreachable),
 		errors.Is(err, eventstore.ErrCorrupt),
 		errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS):
 		return exitEnvironment

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/leatdev/leat/pipeline/admin"
+	"github.com/leatdev/leat/pipeline/eventstore/client"
 )
 
 // defaultListen is where a daemon listens that nobody told otherwise.
@@ -21,14 +21,14 @@ func (a *app) serverFlag(c *cobra.Command) *string {
 	return c.Flags().String("server", "", "address of the daemon, host:port (default $LEAT_SERVER, else "+defaultListen+")")
 }
 
-func (a *app) connect(server string) (*admin.Client, error) {
+func (a *app) connect(server string) (*client.Client, error) {
 	if server == "" {
 		server, _ = a.env("LEAT_SERVER")
 	}
 	if server == "" {
 		server = defaultListen
 	}
-	c, err := admin.Connect(server, "main")
+	c, err := client.Connect(server, "main")
 	if err != nil {
 		return nil, usagef("%w", err)
 	}

@@ -9,11 +9,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/leatdev/leat/pipeline/admin"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 )
 
 func writeLine(w io.Writer, v any) error {
-	line, err := admin.Line(v)
+	line, err := wire.Line(v)
 	if err == nil {
 		_, err = w.Write(line)
 	}

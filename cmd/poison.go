@@ -15,8 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatdev/leat/pipeline"
-	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore/client"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/poison"
 )
 
@@ -109,7 +110,7 @@ func (a *app) poisonLs() *cobra.Command {
 			if a.lines() {
 				for e, err := range st.ListParked(c.Context(), f) {
 					if err == nil {
-						err = writeLine(a.out, admin.ParkedOf(&e))
+						err = writeLine(a.out, wire.ParkedOf(&e))
 					}
 					if err != nil {
 						return err
@@ -193,7 +194,7 @@ func (a *app) poisonShow() *cobra.Command {
 			}
 			for i, e := range entries {
 				if a.json {
-					err = writeLine(a.out, admin.ParkedOf(&e))
+					err = writeLine(a.out, wire.ParkedOf(&e))
 				} else {
 					if i > 0 {
 						fmt.Fprintln(a.out)
@@ -518,9 +519,9 @@ remove (and asks, on a terminal).`,
 
 func (a *app) changed(st access, verb string, n int64) error {
 	if a.json {
-		return writeLine(a.out, admin.Count{N: n})
+		return writeLine(a.out, wire.Count{N: n})
 	}
-	_, remote := st.(*admin.Client)
+	_, remote := st.(*client.Client)
 	switch {
 	case n == 0:
 		a.say("no parked event is selected")

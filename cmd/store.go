@@ -15,9 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 )
 
 func (a *app) storeCommand() *cobra.Command {
@@ -73,7 +73,7 @@ func (a *app) printStreams(streams iter.Seq2[eventstore.StreamInfo, error]) erro
 		out := bufio.NewWriter(a.out)
 		for info, err := range streams {
 			if err == nil {
-				err = writeLine(out, admin.StreamOf(info))
+				err = writeLine(out, wire.StreamOf(info))
 			}
 			if err != nil {
 				return errors.Join(err, out.Flush())
@@ -183,7 +183,7 @@ func (a *app) writeEvents(w io.Writer, events iter.Seq2[*event.Recorded, error],
 	var n int64
 	for e, err := range events {
 		if err == nil {
-			err = writeLine(out, admin.EventOf(e))
+			err = writeLine(out, wire.EventOf(e))
 		}
 		if err != nil {
 			return n, errors.Join(err, out.Flush())
@@ -307,9 +307,9 @@ An event whose id is in the stream already is not appended again, so a repeat wi
 			if _, err := eventstore.ParseExpect(expect); err != nil {
 				return usagef("--expect is any, no_stream, stream_exists or a revision, not %q", expect)
 			}
-			in := admin.Append{Expect: expect}
+			in := wire.Append{Expect: expect}
 			if typ != "" {
-				e := admin.Event{ID: id, Type: typ, Source: source, Subject: subject}
+				e := wire.Event{ID: id, Type: typ, Source: source, Subject: subject}
 				if e.Time, err = since(tim, a.now()); err != nil {
 					return err
 				}
@@ -328,7 +328,7 @@ An event whose id is in the stream already is not appended again, so a repeat wi
 				if len(e.Metadata) == 0 {
 					e.Metadata = nil
 				}
-				in.Events = []admin.Event{e}
+				in.Events = []wire.Event{e}
 			} else if in.Events, err = a.eventsIn(); err != nil {
 				return err
 			}
@@ -366,15 +366,15 @@ An event whose id is in the stream already is not appended again, so a repeat wi
 }
 
 // eventsIn reads NDJSON events from stdin.
-func (a *app) eventsIn() ([]admin.Event, error) {
+func (a *app) eventsIn() ([]wire.Event, error) {
 	if a.inTTY() {
 		return nil, usagef("there is nothing to append: give --type (and --payload), or events on stdin")
 	}
-	var out []admin.Event
+	var out []wire.Event
 	err := eachLine(a.in, func(n int, line []byte) error {
 		d := json.NewDecoder(bytes.NewReader(line))
 		d.DisallowUnknownFields()
-		var e admin.Event
+		var e wire.Event
 		if err := d.Decode(&e); err != nil {
 			return usagef("stdin:%d: %w", n, err)
 		}
@@ -408,23 +408,23 @@ checksums hold. Faults go to stdout; exit code 1 says that there are any.`,
 			}
 			var failed error
 			v, err := st.Verify(c.Context(), func(f eventstore.Fault) {
-				wire := admin.FaultOf(f)
+				fault := wire.FaultOf(f)
 				if a.lines() {
-					failed = errors.Join(failed, writeLine(a.out, admin.VerifyLine{Fault: &wire}))
+					failed = errors.Join(failed, writeLine(a.out, wire.VerifyLine{Fault: &fault}))
 					return
 				}
-				at := wire.Stream
-				if wire.Position > 0 {
-					at = fmt.Sprintf("position %d %s", wire.Position, at)
+				at := fault.Stream
+				if fault.Position > 0 {
+					at = fmt.Sprintf("position %d %s", fault.Position, at)
 				}
-				_, e := fmt.Fprintln(a.out, visible(at+": "+wire.What))
+				_, e := fmt.Fprintln(a.out, visible(at+": "+fault.What))
 				failed = errors.Join(failed, e)
 			})
 			if err = errors.Join(err, failed); err != nil {
 				return err
 			}
 			if a.lines() {
-				err = writeLine(a.out, admin.VerifyLine{Verified: &admin.Verified{Events: v.Events, Streams: v.Streams, Faults: v.Faults}})
+				err = writeLine(a.out, wire.VerifyLine{Verified: &wire.Verified{Events: v.Events, Streams: v.Streams, Faults: v.Faults}})
 			} else {
 				verdict := "ok"
 				if v.Faults > 0 {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/leatdev/leat/pipeline/admin"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/table"
 )
 
@@ -90,7 +90,7 @@ func (a *app) printTables(ctx context.Context, st access) error {
 	}
 	if a.lines() {
 		for i := range infos {
-			if err := writeLine(a.out, admin.TableOf(&infos[i])); err != nil {
+			if err := writeLine(a.out, wire.TableOf(&infos[i])); err != nil {
 				return err
 			}
 		}

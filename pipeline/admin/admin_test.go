@@ -21,7 +21,9 @@ import (
 	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/client"
 	"github.com/leatdev/leat/pipeline/eventstore/memory"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
@@ -32,7 +34,7 @@ type running struct {
 	*admin.Server
 	store   *memory.Store
 	url     string
-	client  *admin.Client
+	client  *client.Client
 	ready   error
 	retried []string
 }
@@ -55,7 +57,7 @@ func run(t *testing.T) *running {
 	t.Cleanup(func() { srv.Close(); _ = r.store.Close() })
 	r.url = srv.URL
 	var err error
-	if r.client, err = admin.Connect(srv.URL, "main"); err != nil {
+	if r.client, err = client.Connect(srv.URL, "main"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.client.Close() })
@@ -85,17 +87,17 @@ func TestClientSeesWhatTheStoreHas(t *testing.T) {
 	r := run(t)
 	stream := event.Stream{Type: "order", ID: "a/b ü?&#"}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
-	got, err := r.client.Append(ctx, stream, admin.Append{Expect: "no_stream", Events: []admin.Event{
+	got, err := r.client.Append(ctx, stream, wire.Append{Expect: "no_stream", Events: []wire.Event{
 		{ID: "e1", Type: "Created", Time: at, Data: json.RawMessage(`{"n":1.50,"t":"<&>"}`), Metadata: json.RawMessage(`{"k":"v"}`), Source: "s", Subject: "x"},
 		{Type: "Paid"},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (admin.Appended{Stream: stream.String(), First: 1, Last: 2, Position: 2}); got != want {
+	if want := (wire.Appended{Stream: stream.String(), First: 1, Last: 2, Position: 2}); got != want {
 		t.Errorf("Append = %+v, want %+v", got, want)
 	}
-	if _, err := r.client.Append(ctx, event.Stream{Type: "user", ID: "1"}, admin.Append{Events: []admin.Event{{Type: "Seen"}}}); err != nil {
+	if _, err := r.client.Append(ctx, event.Stream{Type: "user", ID: "1"}, wire.Append{Events: []wire.Event{{Type: "Seen"}}}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -148,29 +150,29 @@ func TestClientSeesWhatTheStoreHas(t *testing.T) {
 func TestAppendRefused(t *testing.T) {
 	r := run(t)
 	stream := event.Stream{Type: "order", ID: "1"}
-	write := func(a admin.Append) error {
+	write := func(a wire.Append) error {
 		_, err := r.client.Append(t.Context(), stream, a)
 		return err
 	}
-	first := admin.Event{ID: "e1", Type: "Created", Data: json.RawMessage("1")}
-	if err := write(admin.Append{Events: []admin.Event{first}}); err != nil {
+	first := wire.Event{ID: "e1", Type: "Created", Data: json.RawMessage("1")}
+	if err := write(wire.Append{Events: []wire.Event{first}}); err != nil {
 		t.Fatal(err)
 	}
 	reused := first
 	reused.Data = json.RawMessage("2")
 	for _, tt := range []struct {
 		name   string
-		append admin.Append
+		append wire.Append
 		is     error
 		words  string
 	}{
-		{"conflict", admin.Append{Expect: "7", Events: []admin.Event{{Type: "Paid"}}}, nil, "order/1 is at revision 1, expected 7"},
-		{"expectation", admin.Append{Expect: "soon", Events: []admin.Event{first}}, nil, `not "soon"`},
-		{"reused", admin.Append{Events: []admin.Event{reused}}, eventstore.ErrIDReused, "used before"},
-		{"empty", admin.Append{}, nil, "no events"},
-		{"no type", admin.Append{Events: []admin.Event{{}}}, nil, "event 1 has no type"},
-		{"another stream", admin.Append{Events: []admin.Event{{Type: "A", Stream: "x/y"}}}, nil, "is of stream x/y"},
-		{"metadata", admin.Append{Events: []admin.Event{{Type: "A", Metadata: json.RawMessage("[]")}}}, nil, "metadata is no object"},
+		{"conflict", wire.Append{Expect: "7", Events: []wire.Event{{Type: "Paid"}}}, nil, "order/1 is at revision 1, expected 7"},
+		{"expectation", wire.Append{Expect: "soon", Events: []wire.Event{first}}, nil, `not "soon"`},
+		{"reused", wire.Append{Events: []wire.Event{reused}}, eventstore.ErrIDReused, "used before"},
+		{"empty", wire.Append{}, nil, "no events"},
+		{"no type", wire.Append{Events: []wire.Event{{}}}, nil, "event 1 has no type"},
+		{"another stream", wire.Append{Events: []wire.Event{{Type: "A", Stream: "x/y"}}}, nil, "is of stream x/y"},
+		{"metadata", wire.Append{Events: []wire.Event{{Type: "A", Metadata: json.RawMessage("[]")}}}, nil, "metadata is no object"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := write(tt.append)
@@ -319,7 +321,7 @@ func TestStatuses(t *testing.T) {
 		{method: "GET", path: "/nothing", status: 404},
 		{method: "DELETE", path: "/api/v1/status", status: 405},
 		{method: "GET", path: "/api/v1/stores/other/streams", status: 404, words: `no store is called \"other\"`},
-		{method: "GET", path: "/api/v1/stores/main/streams?typ=x", status: 400, words: "typ: there is no such parameter"},
+		{method: "GET", path: "/api/v1/stores/main/streams?typ=x", status: 400, words: "query.typ"},
 		{method: "GET", path: "/api/v1/stores/main/events?from=-1", status: 400, words: "from"},
 		{method: "GET", path: "/api/v1/stores/main/events?stream=x", status: 400, words: "type/id"},
 		{method: "GET", path: "/api/v1/stores/main/events?since=today", status: 400, words: "since"},
@@ -440,7 +442,7 @@ func TestListen(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- admin.New(admin.Options{}).Serve(ctx, l) }()
-	c, err := admin.Connect(l.Addr().String(), "main")
+	c, err := client.Connect(l.Addr().String(), "main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,10 +453,10 @@ func TestListen(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Serve = %v", err)
 	}
-	if _, _, err := c.Get(t.Context(), "/healthz"); !errors.Is(err, admin.ErrUnreachable) {
+	if _, _, err := c.Get(t.Context(), "/healthz"); !errors.Is(err, client.ErrUnreachable) {
 		t.Errorf("after the end: %v", err)
 	}
-	if _, err := admin.Connect("ftp://x", "main"); err == nil {
+	if _, err := client.Connect("ftp://x", "main"); err == nil {
 		t.Error("ftp is taken for a server")
 	}
 }
@@ -463,7 +465,7 @@ func TestListen(t *testing.T) {
 func TestListBreaksOff(t *testing.T) {
 	r := run(t)
 	for i := range 3 {
-		if _, err := r.client.Append(t.Context(), event.Stream{Type: "a", ID: "b"}, admin.Append{Events: []admin.Event{{Type: fmt.Sprint("T", i)}}}); err != nil {
+		if _, err := r.client.Append(t.Context(), event.Stream{Type: "a", ID: "b"}, wire.Append{Events: []wire.Event{{Type: fmt.Sprint("T", i)}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -500,7 +502,7 @@ func TestListBreaksOff(t *testing.T) {
 	}), ReadHeaderTimeout: time.Second}
 	go func() { _ = cut.Serve(l) }()
 	t.Cleanup(func() { _ = cut.Close() })
-	c, err := admin.Connect(l.Addr().String(), "main")
+	c, err := client.Connect(l.Addr().String(), "main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -526,6 +528,16 @@ func (b *breaking) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.S
 			if !yield(e, err) {
 				return
 			}
+		}
+	}
+}
+
+func TestDocument(t *testing.T) {
+	r := run(t)
+	for path, words := range map[string]string{"/openapi.json": `"openapi":"3.1.0"`, "/openapi.yaml": "openapi: 3.1.0"} {
+		status, b, err := r.client.Get(t.Context(), path)
+		if err != nil || status != 200 || !strings.Contains(string(b), words) || !strings.Contains(string(b), "/api/v1/stores/{store}/poison/retry") {
+			t.Errorf("%s: %d, %v: %.200s", path, status, err, b)
 		}
 	}
 }

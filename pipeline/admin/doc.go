@@ -1,7 +1,9 @@
-// Package admin is the daemon's listener: health, metrics, profiles, the JSON API that the command line and programs
-// use, and the place where sources that listen put their handlers. Client is the other side of the API.
+// Package admin is the daemon's listener: health, metrics, profiles, the HTTP API that the command line and programs
+// use with its OpenAPI document, and the place where sources that listen put their handlers. The other side of the API
+// is pipeline/eventstore/client, and what both write is pipeline/eventstore/wire.
 //
 // It listens on loopback only, as there is no authentication yet; it refuses names that are not loopback's in the Host
 // header (DNS rebinding) and writes that a browser sends from elsewhere. What it answers goes through
-// telemetry.Redact where it is an error. Start in server.go for the listener and in api.go for a route.
+// telemetry.Redact where it is an error. Start in server.go for the listener; to add operations, write a file beside
+// events.go that calls operate or onStore (operation.go) for each, and a line in routeAPI.
 package admin

@@ -16,6 +16,7 @@ import (
 	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/tap"
 )
 
@@ -102,7 +103,7 @@ func TestTapRefused(t *testing.T) {
 		{"p", []string{"steps"}, "names no stage"},
 	} {
 		for _, err := range r.client.Tap(t.Context(), tt.pipeline, tap.Options{Stages: tt.stages}) {
-			var answer *admin.AnswerError
+			var answer *wire.Problem
 			if !errors.As(err, &answer) || !strings.Contains(err.Error(), tt.words) {
 				t.Errorf("%v, want words %q", err, tt.words)
 			}

@@ -14,7 +14,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
@@ -46,8 +49,11 @@ type Server struct {
 	log     *slog.Logger
 	version string
 	own     []route
-	daemon  atomic.Pointer[Daemon]
-	handler http.Handler
+	api     huma.API
+	// registering is the scope of the operation that is being added.
+	registering Scope
+	daemon      atomic.Pointer[Daemon]
+	handler     http.Handler
 
 	mu      sync.Mutex
 	mounted map[string]http.Handler
@@ -56,6 +62,7 @@ type Server struct {
 
 type route struct {
 	pattern string
+	scope   Scope
 	handler http.Handler
 }
 
@@ -76,16 +83,17 @@ func New(o Options) *Server {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.route("GET /healthz", http.HandlerFunc(s.healthz))
-	s.route("GET /readyz", http.HandlerFunc(s.readyz))
+	s.route("GET /healthz", Open, http.HandlerFunc(s.healthz))
+	s.route("GET /readyz", Open, http.HandlerFunc(s.readyz))
 	if o.Metrics != nil {
-		s.route("GET /metrics", o.Metrics)
+		s.route("GET /metrics", Open, o.Metrics)
 	}
-	s.route("/debug/pprof/", fromLoopback(http.HandlerFunc(pprof.Index)))
-	s.route("/debug/pprof/cmdline", fromLoopback(http.HandlerFunc(pprof.Cmdline)))
-	s.route("/debug/pprof/profile", fromLoopback(http.HandlerFunc(pprof.Profile)))
-	s.route("/debug/pprof/symbol", fromLoopback(http.HandlerFunc(pprof.Symbol)))
-	s.route("/debug/pprof/trace", fromLoopback(http.HandlerFunc(pprof.Trace)))
+	s.route("/debug/pprof/", Admin, fromLoopback(http.HandlerFunc(pprof.Index)))
+	s.route("/debug/pprof/cmdline", Admin, fromLoopback(http.HandlerFunc(pprof.Cmdline)))
+	s.route("/debug/pprof/profile", Admin, fromLoopback(http.HandlerFunc(pprof.Profile)))
+	s.route("/debug/pprof/symbol", Admin, fromLoopback(http.HandlerFunc(pprof.Symbol)))
+	s.route("/debug/pprof/trace", Admin, fromLoopback(http.HandlerFunc(pprof.Trace)))
+	s.api = s.newAPI(o.Version)
 	s.routeAPI()
 	s.routeOperations()
 	if err := s.rebuild(); err != nil {
@@ -95,8 +103,21 @@ func New(o Options) *Server {
 	return s
 }
 
-func (s *Server) route(pattern string, h http.Handler) {
-	s.own = append(s.own, route{pattern, h})
+func (s *Server) route(pattern string, scope Scope, h http.Handler) {
+	s.own = append(s.own, route{pattern, scope, h})
+}
+
+// bounded keeps the size of a body.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > maxBody {
+			w.Header().Set("Connection", "close") // what is still to come is not read
+			fail(w, tooLarge(maxBody))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Attach gives the server the daemon that it speaks for; nil while there is none (starting, reloading).
@@ -135,7 +156,7 @@ func (s *Server) rebuild() (err error) {
 	}()
 	mux := http.NewServeMux()
 	for _, r := range s.own {
-		mux.Handle(r.pattern, r.handler)
+		mux.Handle(r.pattern, bounded(r.handler))
 	}
 	for pattern, h := range s.mounted {
 		mux.Handle(pattern, h)
@@ -223,7 +244,7 @@ func checkHost(next http.Handler) http.Handler {
 			host = h
 		}
 		if !Loopback(host) {
-			fail(w, http.StatusMisdirectedRequest, "host", fmt.Sprintf("this listener is localhost, not %q", host))
+			fail(w, wire.NewProblem(http.StatusMisdirectedRequest, "host", fmt.Sprintf("this listener is localhost, not %q", host)))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -234,7 +255,7 @@ func fromLoopback(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil || !Loopback(host) {
-			fail(w, http.StatusForbidden, "loopback", "profiles are for this machine only")
+			fail(w, wire.NewProblem(http.StatusForbidden, "loopback", "profiles are for this machine only"))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -1,4 +1,4 @@
-package admin
+package client
 
 import (
 	"bufio"
@@ -20,12 +20,13 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
 )
 
 // ErrUnreachable is wrapped where no daemon answers.
-var ErrUnreachable = errors.New("admin: no daemon answers")
+var ErrUnreachable = errors.New("client: no daemon answers")
 
 // Client speaks to a daemon's API. It is safe for concurrent use.
 type Client struct {
@@ -42,7 +43,7 @@ func Connect(server, store string) (*Client, error) {
 	}
 	u, err := url.Parse(server)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("admin: a server is host:port or http://host:port, not %q", server)
+		return nil, fmt.Errorf("client: a server is host:port or http://host:port, not %q", server)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // a daemon on this machine is never behind one
@@ -73,7 +74,7 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
+		return nil, fmt.Errorf("client: %w", err)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -81,7 +82,7 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 		if errors.As(err, &op) {
 			return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, op)
 		}
-		return nil, fmt.Errorf("admin: %w", err)
+		return nil, fmt.Errorf("client: %w", err)
 	}
 	return res, nil
 }
@@ -99,7 +100,7 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, in
 		body = in
 	default:
 		var err error
-		if body, err = Line(in); err != nil {
+		if body, err = wire.Line(in); err != nil {
 			return err
 		}
 	}
@@ -112,7 +113,7 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, in
 		return err
 	}
 	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-		return fmt.Errorf("admin: the daemon's answer: %w", err)
+		return fmt.Errorf("client: the daemon's answer: %w", err)
 	}
 	return nil
 }
@@ -122,13 +123,11 @@ func refused(res *http.Response) error {
 		return nil
 	}
 	b, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	var p struct {
-		Error *AnswerError `json:"error"`
+	var p wire.Problem
+	if json.Unmarshal(b, &p) == nil && p.Code != "" {
+		return &p
 	}
-	if json.Unmarshal(b, &p) == nil && p.Error != nil {
-		return p.Error
-	}
-	return fmt.Errorf("admin: the daemon answers %s: %s", res.Status, bytes.TrimSpace(b))
+	return fmt.Errorf("client: the daemon answers %s: %s", res.Status, bytes.TrimSpace(b))
 }
 
 // list makes one request that answers with lines, and calls each with every one of them.
@@ -155,15 +154,15 @@ func (c *Client) list(ctx context.Context, path string, q url.Values, each func(
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("admin: the daemon's answer broke off: %w", err)
+			return fmt.Errorf("client: the daemon's answer broke off: %w", err)
 		}
 	}
-	if t := res.Trailer.Get(errorTrailer); t != "" {
-		p := &AnswerError{}
-		if json.Unmarshal([]byte(t), p) != nil {
-			p = &AnswerError{Code: "internal", Message: t}
+	if t := res.Trailer.Get(wire.ErrorTrailer); t != "" {
+		var p wire.Problem
+		if json.Unmarshal([]byte(t), &p) != nil || p.Code == "" {
+			return fmt.Errorf("client: the daemon's answer broke off: %s", t)
 		}
-		return p
+		return &p
 	}
 	return nil
 }
@@ -174,7 +173,7 @@ func each[T any](ctx context.Context, c *Client, path string, q url.Values, back
 		err := c.list(ctx, path, q, func(line []byte) (bool, error) {
 			v, err := back(line)
 			if err != nil {
-				return false, fmt.Errorf("admin: the daemon's answer: %w", err)
+				return false, fmt.Errorf("client: the daemon's answer: %w", err)
 			}
 			return yield(v, nil), nil
 		})
@@ -194,7 +193,7 @@ func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
 
 // Head gives the log's end.
 func (c *Client) Head(ctx context.Context) (eventstore.Head, error) {
-	var h Head
+	var h wire.Head
 	err := c.call(ctx, http.MethodGet, c.path("head"), nil, nil, &h)
 	return eventstore.Head{LogID: h.LogID, Position: h.Position, Committed: h.Committed}, err
 }
@@ -209,7 +208,7 @@ func (c *Client) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.
 	}
 	putNumber(q, "max", o.Max)
 	return each(ctx, c, c.path("streams"), q, func(line []byte) (eventstore.StreamInfo, error) {
-		var w Stream
+		var w wire.Stream
 		if err := json.Unmarshal(line, &w); err != nil {
 			return eventstore.StreamInfo{}, err
 		}
@@ -243,7 +242,7 @@ func reading(o eventstore.ReadOptions) url.Values {
 }
 
 func recorded(line []byte) (*event.Recorded, error) {
-	var w Event
+	var w wire.Event
 	if err := json.Unmarshal(line, &w); err != nil {
 		return nil, err
 	}
@@ -251,8 +250,8 @@ func recorded(line []byte) (*event.Recorded, error) {
 }
 
 // Append writes events to one stream.
-func (c *Client) Append(ctx context.Context, s event.Stream, a Append) (Appended, error) {
-	var out Appended
+func (c *Client) Append(ctx context.Context, s event.Stream, a wire.Append) (wire.Appended, error) {
+	var out wire.Appended
 	err := c.call(ctx, http.MethodPost, c.path("events"), url.Values{"stream": {s.String()}}, a, &out)
 	return out, err
 }
@@ -262,9 +261,9 @@ func (c *Client) Verify(ctx context.Context, report func(eventstore.Fault)) (eve
 	var out eventstore.Verified
 	ended := false
 	err := c.list(ctx, c.path("verify"), nil, func(line []byte) (bool, error) {
-		var w VerifyLine
+		var w wire.VerifyLine
 		if err := json.Unmarshal(line, &w); err != nil {
-			return false, fmt.Errorf("admin: the daemon's answer: %w", err)
+			return false, fmt.Errorf("client: the daemon's answer: %w", err)
 		}
 		if f := w.Fault; f != nil {
 			s, _ := event.ParseStream(f.Stream) // a fault of the whole log names no stream
@@ -277,7 +276,7 @@ func (c *Client) Verify(ctx context.Context, report func(eventstore.Fault)) (eve
 		return true, nil
 	})
 	if err == nil && !ended {
-		err = errors.New("admin: the daemon's answer broke off before its end")
+		err = errors.New("client: the daemon's answer broke off before its end")
 	}
 	return out, err
 }
@@ -286,7 +285,7 @@ func (c *Client) Verify(ctx context.Context, report func(eventstore.Fault)) (eve
 func (c *Client) ListTables(ctx context.Context) ([]table.Info, error) {
 	var out []table.Info
 	for i, err := range each(ctx, c, c.path("tables"), nil, func(line []byte) (table.Info, error) {
-		var w Table
+		var w wire.Table
 		err := json.Unmarshal(line, &w)
 		return w.Back(), err
 	}) {
@@ -315,16 +314,16 @@ func (c *Client) QueryTable(ctx context.Context, t table.Query) (table.Def, iter
 	if err != nil || !ok {
 		stop()
 		if err == nil {
-			err = errors.New("admin: the daemon's answer is empty")
+			err = errors.New("client: the daemon's answer is empty")
 		}
 		return table.Def{}, nil, err
 	}
-	var w Columns
+	var w wire.Columns
 	if err := json.Unmarshal(first, &w); err != nil {
 		stop()
-		return table.Def{}, nil, fmt.Errorf("admin: the daemon's answer: %w", err)
+		return table.Def{}, nil, fmt.Errorf("client: the daemon's answer: %w", err)
 	}
-	info := (&Table{Name: t.Table, Columns: w.Columns, Key: w.Key}).Back()
+	info := (&wire.Table{Name: t.Table, Columns: w.Columns, Key: w.Key}).Back()
 	return info.Def, func(yield func(table.Row, error) bool) {
 		defer stop()
 		for {
@@ -346,7 +345,7 @@ func (c *Client) QueryTable(ctx context.Context, t table.Query) (table.Def, iter
 func rowOf(d *table.Def, line []byte) (table.Row, error) {
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal(line, &values); err != nil {
-		return nil, fmt.Errorf("admin: the daemon's answer: %w", err)
+		return nil, fmt.Errorf("client: the daemon's answer: %w", err)
 	}
 	row := make(table.Row, len(d.Columns))
 	for i, c := range d.Columns {
@@ -368,7 +367,7 @@ func rowOf(d *table.Def, line []byte) (table.Row, error) {
 			row[i], _, err = apd.NewFromString(string(raw))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("admin: the daemon's answer: column %s: %w", c.Name, err)
+			return nil, fmt.Errorf("client: the daemon's answer: column %s: %w", c.Name, err)
 		}
 	}
 	return row, nil
@@ -392,7 +391,7 @@ func (c *Client) ListParked(ctx context.Context, f poison.Filter) iter.Seq2[pois
 	putTime(q, "since", f.Since)
 	putNumber(q, "max", int64(f.Max))
 	return each(ctx, c, c.path("poison"), q, func(line []byte) (poison.Entry, error) {
-		var w Parked
+		var w wire.Parked
 		if err := json.Unmarshal(line, &w); err != nil {
 			return poison.Entry{}, err
 		}
@@ -402,14 +401,14 @@ func (c *Client) ListParked(ctx context.Context, f poison.Filter) iter.Seq2[pois
 
 // CountParked counts parked events.
 func (c *Client) CountParked(ctx context.Context, f poison.Filter) (int64, time.Time, error) {
-	var n Count
-	err := c.call(ctx, http.MethodPost, c.path("poison/count"), nil, SelectionOf(f), &n)
+	var n wire.Count
+	err := c.call(ctx, http.MethodPost, c.path("poison/count"), nil, wire.SelectionOf(f), &n)
 	return n.N, n.Oldest, err
 }
 
 // EditParked replaces a payload.
 func (c *Client) EditParked(ctx context.Context, id int64, payload []byte) error {
-	return c.call(ctx, http.MethodPut, c.path("poison/"+strconv.FormatInt(id, 10)+"/payload"), nil, payload, &Count{})
+	return c.call(ctx, http.MethodPut, c.path("poison/"+strconv.FormatInt(id, 10)+"/payload"), nil, payload, &wire.Count{})
 }
 
 // RetryParked has the selected events sent again.
@@ -423,9 +422,9 @@ func (c *Client) DropParked(ctx context.Context, f poison.Filter) (int64, error)
 }
 
 func (c *Client) change(ctx context.Context, path string, f poison.Filter) (int64, error) {
-	sel := SelectionOf(f)
+	sel := wire.SelectionOf(f)
 	sel.All = true // the caller has made up its mind
-	var n Count
+	var n wire.Count
 	err := c.call(ctx, http.MethodPost, c.path(path), nil, sel, &n)
 	return n.N, err
 }

@@ -1,8 +1,14 @@
-package admin
+// Package wire is what the event store's HTTP API and its clients write to each other, and what the commands print: the
+// JSON forms of events, streams, parked events, tables and errors, and their way back. Names are snake_case, times are
+// RFC 3339 in UTC; readers ignore fields that they do not know.
+//
+// It knows the contracts alone, so that a program that uses the client links neither the server nor a backend.
+package wire
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -163,12 +169,13 @@ type TableColumn struct {
 func TableOf(i *table.Info) Table {
 	w := Table{
 		Name: i.Def.Name, Rows: i.Rows, Key: i.Def.Key, Version: i.Def.Version, Building: i.Building, Relay: i.Relay,
-		Position: i.Position, Updated: i.Updated, Columns: columnsOf(&i.Def),
+		Position: i.Position, Updated: i.Updated, Columns: ColumnsOf(&i.Def),
 	}
 	return w
 }
 
-func columnsOf(d *table.Def) []TableColumn {
+// ColumnsOf gives the form that is written.
+func ColumnsOf(d *table.Def) []TableColumn {
 	out := make([]TableColumn, len(d.Columns))
 	for i, c := range d.Columns {
 		out[i] = TableColumn{Name: c.Name, Type: string(c.Type)}
@@ -202,6 +209,75 @@ type Appended struct {
 	Position int64  `json:"position"`
 	// Repeated: they were there already, nothing was written.
 	Repeated bool `json:"repeated,omitempty"`
+}
+
+// Head is the log's end as it is written.
+type Head struct {
+	LogID     string    `json:"log_id"`
+	Position  int64     `json:"position"`
+	Committed time.Time `json:"committed,omitzero"`
+}
+
+// UnitOf makes the unit that writes an append. Events without an id get a fresh one.
+func UnitOf(stream event.Stream, a Append) (*eventstore.Unit, error) {
+	expect := eventstore.Any
+	if a.Expect != "" {
+		var err error
+		if expect, err = eventstore.ParseExpect(a.Expect); err != nil {
+			return nil, err
+		}
+	}
+	if len(a.Events) == 0 {
+		return nil, errors.New("there are no events")
+	}
+	ap := eventstore.Append{Stream: stream, Expect: expect}
+	for i := range a.Events {
+		in := &a.Events[i]
+		if in.Type == "" {
+			return nil, fmt.Errorf("event %d has no type", i+1)
+		}
+		if in.Stream != "" && in.Stream != stream.String() {
+			return nil, fmt.Errorf("event %d is of stream %s", i+1, in.Stream)
+		}
+		if in.ID == "" {
+			in.ID = event.NewID()
+		}
+		e, err := in.Back()
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", i+1, err)
+		}
+		if string(e.Metadata) == "null" || string(e.Metadata) == "{}" {
+			e.Metadata = nil
+		}
+		if len(e.Metadata) > 0 && e.Metadata[0] != '{' {
+			return nil, fmt.Errorf("event %d: metadata is no object", i+1)
+		}
+		ap.Events = append(ap.Events, e.Event)
+	}
+	return &eventstore.Unit{Appends: []eventstore.Append{ap}}, nil
+}
+
+// AppendedOf gives the form that is written.
+func AppendedOf(stream event.Stream, w eventstore.Written) Appended {
+	return Appended{Stream: stream.String(), First: w.First, Last: w.Last, Position: w.Position, Repeated: w.Repeated}
+}
+
+// VerifyLine is a line of a verification: a fault, or at last the counts.
+type VerifyLine struct {
+	Fault    *Fault    `json:"fault,omitempty"`
+	Verified *Verified `json:"verified,omitempty"`
+}
+
+// Columns is the first line of a table's rows.
+type Columns struct {
+	Columns []TableColumn `json:"columns"`
+	Key     []string      `json:"key"`
+}
+
+// Count is how many parked events something concerned.
+type Count struct {
+	N      int64     `json:"count"`
+	Oldest time.Time `json:"oldest,omitzero"`
 }
 
 // Fault is one thing that a verification found.
@@ -257,7 +333,7 @@ func (s *Selection) Filter() (poison.Filter, error) {
 	f := poison.Filter{IDs: s.IDs, Pipeline: s.Pipeline, Step: s.Step, Code: s.Code, States: s.States, Since: s.Since, Max: s.Max}
 	for _, st := range s.States {
 		if st != poison.Parked && st != poison.Held && st != poison.Retrying {
-			return f, fmt.Errorf("admin: a state is parked, held or retrying, not %q", st)
+			return f, fmt.Errorf("wire: a state is parked, held or retrying, not %q", st)
 		}
 	}
 	var err error
@@ -267,13 +343,16 @@ func (s *Selection) Filter() (poison.Filter, error) {
 	return f, err
 }
 
+// ErrorTrailer is the trailer of a list that ended early: a Problem as JSON, absent where all went well.
+const ErrorTrailer = "Leat-Error"
+
 // Line gives v as one line of JSON, without HTML escapes.
 func Line(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("admin: encode: %w", err)
+		return nil, fmt.Errorf("wire: encode: %w", err)
 	}
 	return b.Bytes(), nil
 }

@@ -1,0 +1,283 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
+	"github.com/leatdev/leat/pipeline/telemetry"
+)
+
+// Scope is what a caller may do. A higher one may do what a lower one may.
+type Scope uint8
+
+// The scopes.
+const (
+	Open  Scope = iota // anybody
+	Read               // read events, tables, parked events, status
+	Write              // append events
+	Admin              // everything: send parked events again, drop them, pause, rebuild
+)
+
+var scopeNames = [...]string{"open", "read", "write", "admin"}
+
+// String gives the name that the YAML uses.
+func (s Scope) String() string { return scopeNames[s] }
+
+// operate adds an operation to the API: its route, and its page in the OpenAPI document. In is huma's input (fields with
+// path, query or header tags, Body or RawBody), Out its output; errors become problems (wire.ProblemOf). While the daemon
+// starts, the answer is 503.
+//
+// To add operations: a file of your own with a function that calls operate for each, and a line in routeAPI.
+func operate[In, Out any](s *Server, scope Scope, op huma.Operation, h func(ctx context.Context, d *Daemon, in *In) (*Out, error)) {
+	op.RejectUnknownQueryParameters = true
+	op.MaxBodyBytes = -1                        // bounded by the listener, in bounded
+	op.SkipValidateBody = op.RequestBody != nil // it is decoded by the operation
+	if scope != Open {
+		op.Security = []map[string][]string{{"bearer": {}}, {"key": {}}}
+	}
+	op.Description = strings.TrimSpace(op.Description + "\n\nScope: " + scope.String() + ".")
+	s.registering = scope
+	huma.Register(s.api, op, func(ctx context.Context, in *In) (*Out, error) {
+		d := s.daemon.Load()
+		if d == nil {
+			return nil, huma.ErrorWithHeaders(wire.NewProblem(http.StatusServiceUnavailable, "starting", "the daemon is starting"), http.Header{"Retry-After": {"1"}})
+		}
+		out, err := h(ctx, d, in)
+		if err != nil {
+			return nil, wire.ProblemOf(err, telemetry.Redact)
+		}
+		return out, nil
+	})
+}
+
+// OfStore is the part of an input that names the store; operations on a store embed it.
+type OfStore struct {
+	Store string `path:"store" doc:"name of the store in the config" example:"main"`
+}
+
+func (o *OfStore) name() string { return o.Store }
+
+// onStore is operate for what concerns one store; its path starts behind /api/v1/stores/{store}.
+func onStore[In, Out any, P interface {
+	*In
+	name() string
+}](s *Server, scope Scope, op huma.Operation, h func(ctx context.Context, st eventstore.Store, in *In) (*Out, error)) {
+	op.Path = "/api/v1/stores/{store}" + op.Path
+	operate(s, scope, op, func(ctx context.Context, d *Daemon, in *In) (*Out, error) {
+		st, err := d.store(P(in).name())
+		if err != nil {
+			return nil, err
+		}
+		return h(ctx, st, in)
+	})
+}
+
+func (d *Daemon) store(name string) (eventstore.Store, error) {
+	if d.Store == nil {
+		return nil, wire.NewProblem(http.StatusNotFound, "unknown", "this daemon offers no stores")
+	}
+	st, ok := d.Store(name)
+	if !ok {
+		return nil, wire.NewProblem(http.StatusNotFound, "unknown", fmt.Sprintf("no store is called %q", name))
+	}
+	return st, nil
+}
+
+// Body is an output of one JSON value.
+type Body[T any] struct{ Body T }
+
+func body[T any](v T, err error) (*Body[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &Body[T]{v}, nil
+}
+
+// Lines is an output of NDJSON: one value a line, as many as there are.
+type Lines = huma.StreamResponse
+
+// list answers with what write writes.
+func list(write func(l *lines) error) (*Lines, error) {
+	return &Lines{Body: func(c huma.Context) {
+		_, w := humago.Unwrap(c)
+		l := newLines(w)
+		l.done(write(l))
+	}}, nil
+}
+
+// lineResponse describes a Lines in the document. T is what stands on a line.
+func lineResponse[T any](s *Server, words string) map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {
+		Description: words + ", one a line. What ends the list early is in the trailer " + wire.ErrorTrailer + ", as a problem.",
+		Content:     map[string]*huma.MediaType{linesType: {Schema: schemaOf[T](s)}},
+	}}
+}
+
+func schemaOf[T any](s *Server) *huma.Schema {
+	return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// jsonBody describes a body that the operation decodes itself, from RawBody.
+func jsonBody[T any](s *Server) *huma.RequestBody {
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[T](s)}}}
+}
+
+// decode reads one JSON value strictly: unknown fields and anything behind it are mistakes.
+func decode(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("it is empty")
+		}
+		return &wire.RequestError{Err: fmt.Errorf("the body: %w", err)}
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return badRequest("the body has something behind its JSON value")
+	}
+	return nil
+}
+
+func badRequest(format string, args ...any) error {
+	return &wire.RequestError{Err: fmt.Errorf(format, args...)}
+}
+
+// newAPI makes the API with an empty document.
+func (s *Server) newAPI(version string) huma.API {
+	json := huma.Format{
+		Marshal: func(w io.Writer, v any) error {
+			b, err := wire.Line(v)
+			if err == nil {
+				_, err = w.Write(b)
+			}
+			return err
+		},
+		Unmarshal: json.Unmarshal,
+	}
+	return humago.New((*collector)(s), huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "leat", Version: version,
+				Description: "Event store, read models and pipelines of one leat daemon. Errors are problem details (RFC 9457); lists are NDJSON.",
+			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"bearer": {Type: "http", Scheme: "bearer", Description: "an API key of server.auth.keys"},
+					"key":    {Type: "apiKey", In: "header", Name: "x-api-key", Description: "an API key of server.auth.keys"},
+				},
+			},
+		},
+		Formats: map[string]huma.Format{"application/json": json, "json": json}, DefaultFormat: "application/json",
+	})
+}
+
+// schemaName keeps types of different packages apart that share a name.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if path := t.PkgPath(); path != "" && !strings.HasSuffix(path, "/wire") && !strings.HasSuffix(path, "/admin") {
+		pkg := path[strings.LastIndexByte(path, '/')+1:]
+		if !strings.HasPrefix(strings.ToLower(name), pkg) {
+			name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
+		}
+	}
+	return name
+}
+
+// collector takes the routes of the API into the server's own, with the scope of the operation that is being added.
+type collector Server
+
+// HandleFunc implements humago.Mux.
+func (c *collector) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	(*Server)(c).route(pattern, c.registering, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := wellFormed(r.URL.RawQuery); p != nil {
+			fail(w, p)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		h(w, r)
+	}))
+}
+
+// ServeHTTP implements humago.Mux.
+func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*Server)(c).ServeHTTP(w, r) }
+
+// wellFormed refuses parameters that would be read as something else, or passed over: bad escapes, names without a value.
+func wellFormed(raw string) *wire.Problem {
+	if raw == "" {
+		return nil
+	}
+	if _, err := url.ParseQuery(raw); err != nil {
+		return wire.NewProblem(http.StatusBadRequest, "bad_request", "the parameters: "+err.Error())
+	}
+	for part := range strings.SplitSeq(raw, "&") {
+		if part != "" && !strings.Contains(part, "=") {
+			return wire.NewProblem(http.StatusBadRequest, "bad_request", fmt.Sprintf("the parameter %q has no value: write name=value", part))
+		}
+	}
+	return nil
+}
+
+// problems makes huma's own errors ours: what it calls unprocessable is a bad request.
+func init() {
+	huma.NewError = func(status int, words string, errs ...error) huma.StatusError {
+		code := "bad_request"
+		for _, err := range errs {
+			var large *http.MaxBytesError
+			if errors.As(err, &large) {
+				return tooLarge(large.Limit)
+			}
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				status, words = http.StatusBadRequest, "the body is shorter than announced"
+			}
+		}
+		switch status {
+		case http.StatusUnprocessableEntity:
+			status = http.StatusBadRequest
+		case http.StatusRequestTimeout:
+			code = "timeout"
+		case http.StatusUnsupportedMediaType:
+			code = "media_type"
+		case http.StatusInternalServerError:
+			code = "internal"
+		}
+		p := wire.NewProblem(status, code, words)
+		for _, err := range errs {
+			if err == nil {
+				continue
+			}
+			f := wire.FieldProblem{Message: telemetry.Redact(err.Error())}
+			var d huma.ErrorDetailer
+			if errors.As(err, &d) {
+				f = wire.FieldProblem{Location: d.ErrorDetail().Location, Message: telemetry.Redact(d.ErrorDetail().Message)}
+			}
+			if !slices.Contains(p.Errors, f) {
+				p.Errors = append(p.Errors, f)
+			}
+		}
+		return p
+	}
+}
+
+func tooLarge(limit int64) *wire.Problem {
+	return wire.NewProblem(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a request may have %d bytes", limit))
+}
