@@ -46,7 +46,7 @@ bench: ## run the benchmarks, BENCH_TIME (1s) each; BENCH selects
 fmt: ## format all Go files
 	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
-generate: ## write docs/reference.md and docs/leat.schema.json anew
+generate: ## write docs/reference/ and docs/leat.schema.json anew
 	$(GO) test ./cmd/leat -run Generated -update
 
 clean: ## remove what was built

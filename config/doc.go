@@ -16,6 +16,9 @@
 //	want:"bool" sees:"…"    what an expression gives and sees (Expr)
 //	plugin:"sink"           the kind of a Plugin
 //
-// To add a step: its struct in language.go, an entry in steps.go. To add a code: codes.go. The import of the YAML
+// and a field `_ struct{}` says with its doc tag, in a line, what the plugin is, and with its example tag what an example
+// of it looks like where its fields' examples do not go together.
+//
+// To add a step: its struct in language.go, an entry in steps.go, an example in examples.go. To add a code: codes.go. The import of the YAML
 // parser stays in this package. It may import the leaves event, filter and pattern, never a plugin or the engine.
 package config

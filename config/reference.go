@@ -8,100 +8,99 @@ import (
 	"github.com/leatdev/leat/pipeline/filter"
 )
 
-// Reference gives the page that describes every key of a pipeline file, as Markdown, made from the structs that decode
-// it, the plugins of this build included.
-func Reference() []byte {
-	var r page
-	r.line("# Reference\n")
-	r.line("Every key of a pipeline file, made from the code that reads it (`go test ./cmd/leat -run Generated -update`). Defaults are what an absent key means;")
-	r.line("**bold** keys are required. An *expression* is bare [expr](https://expr-lang.org); *text* takes `{{ expression }}` inside. Durations are written `30s`,")
-	r.line("sizes `64KiB`. Any value may come from outside: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, `${file:/path}`.\n")
-	r.line("## The file\n")
-	r.line("| key | |\n|---|---|")
-	for _, k := range topKeys {
-		r.line("| `%s` | %s |", k.name, k.doc)
-	}
-	r.structure("## A pipeline\n\nBeside `source` (one source with its frame) and `steps` (a list):", reflect.TypeFor[Pipeline]())
-	r.structure("## The frame of a source\n\nKeys beside the plugin's key:", reflect.TypeFor[Source]())
-	r.structure("## The frame of a step\n\nKeys beside the step's key; `from`, `was` and `batch` are for relays (`project`, `forward`):", reflect.TypeFor[Step]())
-	r.line("\n## Steps")
-	for _, k := range steps {
-		r.line("\n### `%s`\n\n%s.", k.name, sentence(k.doc))
-		if k.typ.Kind() == reflect.Struct && !isScalar(k.typ) && k.typ != typePattern {
-			if k.name == "forward" {
-				r.line("\nBeside the sink's key:")
-			}
-			r.table(k.typ)
-		} else {
-			r.line("\nIts value is %s.", article(typeName(k.typ, &field{})))
-		}
-	}
-	for _, k := range []struct {
-		kind  Kind
-		title string
-	}{{KindSource, "Sources"}, {KindSink, "Sinks"}, {KindHandler, "Handlers"}, {KindStore, "Stores"}} {
-		if len(Plugins(k.kind)) == 0 {
+// Reference gives the pages that describe every key of a pipeline file, as Markdown by their file names, made from the
+// structs that decode it, the plugins of this build included. README.md is the one to start at. Notes gives further
+// Markdown on a subject, its heads of the third level; nil: none.
+func Reference(notes func(Subject) string) map[string][]byte {
+	pages := map[string][]byte{}
+	var index page
+	index.line("# Reference\n")
+	index.line("Every key of a pipeline file. These pages are made from the code that reads it (`make generate`); `leat describe` prints the same for the plugins of")
+	index.line("your build. Defaults are what an absent key means; **bold** keys are required. An *expression* is bare [expr](https://expr-lang.org); *text* takes")
+	index.line("`{{ expression }}` inside. Durations are written `30s`, sizes `64KiB`. Any value may come from outside: `${NAME}`, `${NAME:-default}`,")
+	index.line("`${NAME:?message}`, `${file:/path}`. The language as a whole is on [one page](../language.md).")
+	for _, kind := range SubjectKinds {
+		all := Subjects(kind)
+		if len(all) == 0 {
 			continue
 		}
-		r.line("\n## %s", k.title)
-		for _, p := range Plugins(k.kind) {
-			r.line("\n### %s `%s`", k.kind, p.Name)
-			if len(structureOf(p.Config).fields) == 0 {
-				r.line("\nThere is nothing to set: `%s: {}`.", p.Name)
-				continue
+		index.line("\n## %s\n\n| | |\n|---|---|", sentence(plural(kind)))
+		for i := range all {
+			s := &all[i]
+			path := plural(kind) + "/" + s.Name + ".md"
+			index.line("| [`%s`](%s) | %s |", s.Name, path, cell(s.Doc))
+			s.Example = exampleOf(s)
+			text := ""
+			if notes != nil {
+				text = notes(*s)
 			}
-			r.table(p.Config)
+			pages[path] = subjectPage(s, text)
 		}
 	}
-	r.structure("## A table", reflect.TypeFor[Table]())
-	r.structure("## The listener", reflect.TypeFor[Server]())
-	r.structure("## Telemetry", reflect.TypeFor[Telemetry]())
-	if t, ok := settingsType("aws"); ok {
-		r.structure("## AWS\n\nUnder `aws` at the top: what an AWS plugin does not say itself, it takes from here.", t)
+	pages["README.md"] = []byte(index.String())
+	return pages
+}
+
+func plural(kind string) string { return kind + "s" }
+
+// subjectPage is the page of one subject.
+func subjectPage(s *Subject, notes string) []byte {
+	var r page
+	r.line("# %s `%s`\n", sentence(s.Kind), s.Name)
+	if s.Doc != "" {
+		r.line("%s.\n", sentence(strings.TrimSuffix(s.Doc, ".")))
 	}
-	return []byte(r.String())
+	if s.Example != "" {
+		r.line("```yaml\n%s```\n", s.Example)
+	}
+	switch {
+	case s.Value != "map":
+		r.line("Its value is %s.\n", article(s.Value))
+	case len(s.Fields) == 0:
+		r.line("There is nothing to set: `%s: {}`.\n", s.Name)
+	default:
+		if s.Name == "forward" && s.Kind == "step" {
+			r.line("Beside the [sink](../README.md#sinks)'s key:\n")
+		}
+		r.line("| key | value | default | |\n|---|---|---|---|")
+		for _, f := range s.Fields {
+			r.line("%s", row(f))
+		}
+		r.line("")
+	}
+	if notes != "" {
+		r.line("%s\n", strings.TrimSpace(notes))
+	}
+	switch s.Kind {
+	case "source":
+		r.line("Beside `%s` stand the keys of the [frame of a source](../frames/source.md).", s.Name)
+	case "step":
+		r.line("Beside `%s` stand the keys of the [frame of a step](../frames/step.md).", s.Name)
+	}
+	return []byte(strings.TrimRight(r.String(), "\n") + "\n")
 }
 
 type page struct{ strings.Builder }
 
 func (r *page) line(format string, args ...any) { fmt.Fprintf(r, format+"\n", args...) }
 
-func (r *page) structure(title string, t reflect.Type) {
-	r.line("\n%s", title)
-	r.table(t)
-}
-
-// table lists the keys of a struct, those of structs within it under their dotted names.
-func (r *page) table(t reflect.Type) {
-	r.line("\n| key | value | default | |\n|---|---|---|---|")
-	r.rows("", t, 0)
-}
-
-// deepest is how far rows go into structs within structs.
-const deepest = 4
-
-func (r *page) rows(prefix string, t reflect.Type, depth int) {
-	info := structureOf(t)
-	for i := range info.fields {
-		f := &info.fields[i]
-		name := "`" + prefix + f.name + "`"
-		if f.required {
-			name = "**" + name + "**"
-		}
-		inner, key := within(f.typ)
-		doc := f.doc
-		if f.example != "" {
-			doc = strings.TrimSpace(doc + ", as `" + f.example + "`")
-		}
-		def := ""
-		if f.hasDef && f.def != "" {
-			def = "`" + f.def + "`"
-		}
-		r.line("| %s | %s | %s | %s |", name, cell(typeName(f.typ, f)), cell(def), cell(doc))
-		if inner != nil && depth < deepest {
-			r.rows(prefix+f.name+key+".", inner, depth+1)
-		}
+func row(f FieldDoc) string {
+	name := "`" + f.Name + "`"
+	if f.Required {
+		name = "**" + name + "**"
 	}
+	doc := f.Doc
+	if limits := f.Limits(); limits != "" {
+		doc += " (" + limits + ")"
+	}
+	if f.Example != "" {
+		doc += ", as `" + f.Example + "`"
+	}
+	def := ""
+	if f.Default != "" {
+		def = "`" + f.Default + "`"
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s |", name, cell(f.Value), cell(def), cell(strings.TrimSpace(doc)))
 }
 
 // within gives the struct that a field holds, and what stands between the field's name and its keys.
@@ -111,6 +110,9 @@ func within(t reflect.Type) (inner reflect.Type, key string) {
 		return within(t.Elem())
 	case t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct && !isScalar(t.Elem()):
 		return t.Elem(), ".NAME"
+	case t.Kind() == reflect.Slice && t != typeColumns && t != typeExprs && t.Elem() != reflect.TypeFor[Step]() && t.Elem().Kind() == reflect.Struct && !isScalar(t.Elem()):
+		inner, _ = within(t.Elem())
+		return inner, "[]"
 	case t.Kind() != reflect.Struct || isScalar(t):
 		return nil, ""
 	}

@@ -34,6 +34,8 @@ func init() { sinks.Register("eventbridge", Open) }
 
 // Config is the sink's YAML.
 type Config struct {
+	_ struct{} `doc:"puts events on an EventBridge bus"`
+
 	Bus          string `yaml:"bus,omitempty" default:"default" doc:"name or ARN of the bus" example:"orders"`
 	aws.Settings `yaml:",inline"`
 	Resources    []string `yaml:"resources,omitempty" doc:"resources of each event; default: those it came with, else its subject"`

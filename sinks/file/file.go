@@ -24,6 +24,8 @@ func init() { sinks.Register("file", Open) }
 
 // Config is the sink's YAML.
 type Config struct {
+	_ struct{} `doc:"appends events to a file, one JSON value on each line"`
+
 	Path string `yaml:"path" doc:"the file; it is made where it is missing, its folder is not" example:"out/orders.ndjson"`
 	Sync string `yaml:"sync,omitempty" default:"batch" enum:"batch,never" doc:"batch: a batch is on the disk before it counts as delivered; never: it is the system's to write it, and a power cut may lose it"`
 	Mode string `yaml:"mode,omitempty" default:"0644" doc:"permissions of a file that is made, in octal"`

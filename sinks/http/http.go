@@ -33,6 +33,8 @@ func init() { sinks.Register("http", Open) }
 
 // Config is the sink's YAML.
 type Config struct {
+	_ struct{} `doc:"posts events to an HTTP endpoint: a webhook"`
+
 	URL           config.Text              `yaml:"url" sees:"event,log" doc:"where to send; {{ }} may stand behind the host, and what it gives is escaped" example:"https://example.com/orders/{{ data.order_id }}"`
 	Method        string                   `yaml:"method,omitempty" default:"POST" enum:"POST,PUT,PATCH,DELETE" doc:"the request's method"`
 	Body          string                   `yaml:"body,omitempty" default:"array" enum:"array,single" doc:"array: a batch is one request with a JSON array; single: one request for each event, with the event alone"`

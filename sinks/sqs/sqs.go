@@ -35,6 +35,8 @@ func init() { sinks.Register("sqs", Open) }
 
 // Config is the sink's YAML.
 type Config struct {
+	_ struct{} `doc:"sends events to an SQS queue"`
+
 	Queue        string `yaml:"queue" doc:"name, URL or ARN of the queue" example:"orders"`
 	aws.Settings `yaml:",inline"`
 	Group        string            `yaml:"group,omitempty" doc:"what names the message group: stream, source, type, subject, metadata.NAME or data.PATH; default: the stream (FIFO), none (standard)" example:"data.tenant"`

@@ -19,7 +19,9 @@ import (
 func init() { sinks.Register("stdout", Open) }
 
 // Config is the sink's YAML: there is nothing to say.
-type Config struct{}
+type Config struct {
+	_ struct{} `doc:"prints events on standard output, one JSON value on each line"`
+}
 
 // Sink prints events. It is safe for concurrent use.
 type Sink struct {

@@ -25,6 +25,8 @@ func init() { sources.Register("file", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"reads files line by line: NDJSON, globs of them, standard input, files that are still being written"`
+
 	Path   []string `yaml:"path" doc:"a file, a glob (* ? [a-z] within one folder level), - for standard input, or a list of them; *.gz is unpacked" example:"orders/*.ndjson"`
 	Follow bool     `yaml:"follow,omitempty" doc:"go on at the end of a file: wait for more lines, for files that take its name, for new files of a glob"`
 	From   string   `yaml:"from,omitempty" default:"start" enum:"start,end" doc:"with follow: where to start in files that are there already and of which nothing was committed"`

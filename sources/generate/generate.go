@@ -31,6 +31,8 @@ func init() { sources.Register("generate", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"makes events by expressions, for tests, demos and measurements"`
+
 	Count   int64         `yaml:"count,omitempty" doc:"how many events, after which the input ends; default: without end" example:"1000"`
 	Rate    float64       `yaml:"rate,omitempty" doc:"events a second; default: as fast as they are taken" example:"50"`
 	Every   time.Duration `yaml:"every,omitempty" doc:"from one batch to the next, instead of rate" example:"1s"`

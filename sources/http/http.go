@@ -45,6 +45,8 @@ func init() { sources.Register("http", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"takes events by HTTP on the daemon's listener: JSON, arrays, NDJSON, CloudEvents" example:"{ path: /orders, keys: [\"${API_KEY}\"], rate: { requests: 100 } }"`
+
 	Path        string          `yaml:"path" doc:"where on the daemon's listener the events are sent to; no wildcards" example:"/orders"`
 	Methods     []string        `yaml:"methods,omitempty" default:"POST" enum:"POST,PUT,PATCH" doc:"methods that bring events; others are answered with 405"`
 	Keys        []config.Secret `yaml:"keys,omitempty" doc:"API keys, one of which a request must bring; several while they are being changed"`

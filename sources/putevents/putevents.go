@@ -33,6 +33,8 @@ func init() { sources.Register("put_events", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"speaks EventBridge's PutEvents on the daemon's listener, so that the AWS CLI and SDKs publish to leat"`
+
 	Bus     string         `yaml:"bus,omitempty" default:"default" doc:"name of the embedded bus that the pipeline listens to" example:"orders"`
 	Pattern config.Pattern `yaml:"pattern,omitempty" doc:"which events of the bus the pipeline takes; default: all"`
 }

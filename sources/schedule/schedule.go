@@ -31,6 +31,8 @@ func init() { sources.Register("schedule", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"gives an event at the times of a cron expression"`
+
 	Cron     string `yaml:"cron" doc:"minute, hour, day of the month, month, weekday; with six fields the first is the second; * , - / and names like MON-FRI; or @hourly, @daily, @weekly, @monthly, @yearly, @every 90s" example:"30 2 * * MON-FRI"`
 	TimeZone string `yaml:"time_zone,omitempty" default:"UTC" doc:"whose clock the fields mean, by its IANA name; a time that is skipped in spring comes at the end of the gap, one that is there twice in autumn counts once; schedules of every hour go by the time that passes" example:"Europe/London"`
 	Missed   string `yaml:"missed,omitempty" default:"once" enum:"skip,once,all" doc:"ticks that passed while nothing ran: skip: none; once: one event for all of them, with the time of the last; all: each"`

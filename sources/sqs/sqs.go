@@ -36,6 +36,8 @@ func init() { sources.Register("sqs", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"receives the messages of an SQS queue, in batches, with heartbeats and FIFO groups"`
+
 	Queue        string `yaml:"queue" doc:"name, URL or ARN of the queue" example:"orders"`
 	aws.Settings `yaml:",inline"`
 	Wait         time.Duration `yaml:"wait,omitempty" default:"20s" min:"0s" max:"20s" doc:"how long a receive waits for messages (long polling); whole seconds"`

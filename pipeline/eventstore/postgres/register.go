@@ -12,6 +12,8 @@ func init() { eventstore.Register("postgres", openPlugin) }
 
 // Settings are the backend's YAML.
 type Settings struct {
+	_ struct{} `doc:"a schema in a PostgreSQL database, for several daemons that share the work"`
+
 	DSN         config.Secret `yaml:"dsn" doc:"the database: a URL or key=value pairs, as libpq takes them" example:"postgres://leat:secret@db:5432/shop?sslmode=verify-full"`
 	Schema      string        `yaml:"schema,omitempty" default:"leat" doc:"the schema that holds the log and the tables; it is made where it is missing"`
 	Connections int           `yaml:"connections,omitempty" default:"8" doc:"connections for reading and for the state of relays, besides one that appends and one that listens"`

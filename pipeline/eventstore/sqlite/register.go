@@ -10,6 +10,8 @@ func init() { eventstore.Register("sqlite", openPlugin) }
 
 // Settings are the backend's YAML.
 type Settings struct {
+	_ struct{} `doc:"one SQLite file in a directory, embedded in the daemon; the default"`
+
 	Dir        string `yaml:"dir" default:"${LEAT_DATA:-./data}" doc:"data directory; it is made where it is missing"`
 	Durability string `yaml:"durability,omitempty" default:"full" enum:"full,relaxed" doc:"full: what is acknowledged is on the disk; relaxed: a power cut may take back the last commits"`
 }

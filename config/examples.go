@@ -1,0 +1,175 @@
+package config
+
+// examples are the files that show steps and frames, by "kind name"; a test loads each.
+var examples = map[string]string{
+	"step filter": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - filter: type == "OrderCreated" && data.amount > 500
+      - append: { stream: "order/{{ data.order_id }}" }
+`,
+	"step match": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - match:                          # an EventBridge event pattern, pasted unchanged
+          source: [shop]
+          detail-type: [{ prefix: Order }]
+          detail: { amount: [{ numeric: [">", 500] }] }
+      - append: { stream: "order/{{ data.order_id }}" }
+`,
+	"step map": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - map:
+          set:
+            data.total: data.amount * data.quantity
+            data.customer.name: data.first_name + " " + data.last_name
+            metadata.tenant: '"acme"'
+          unset: [data.first_name, data.last_name]
+      - append: { stream: "order/{{ data.order_id }}" }
+`,
+	"step append": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append:
+          stream: "order/{{ data.order_id }}"
+          expect: no_stream
+          on_conflict: poison
+          type: OrderAccepted
+          data: { order: data.order_id, total: data.amount, at: time }
+        when: type == "OrderCreated"
+`,
+	"step project": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+      - project:
+          table: orders
+          key: { order_id: data.order_id }
+          by_type:
+            OrderCreated: { set: { status: '"new"', created: time }, add: { total: data.amount } }
+            OrderPaid: { set: { status: '"paid"' } }
+            OrderDeleted: { delete: "true" }
+tables:
+  orders: { columns: { order_id: text, status: text, created: timestamp, total: numeric }, indexes: [[status]] }
+`,
+	"step forward": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+      - name: big-orders
+        when: data.amount > 500
+        forward:
+          file: { path: big-orders.ndjson }
+          envelope: eventbridge
+          source: leat.orders
+        retry: { attempts: 10, max: 1m }
+        batch: { events: 100, wait: 1s }
+        from: start
+`,
+	"frame file": `version: 1
+pipelines:
+  orders:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - use: only-orders
+      - append: { stream: "order/{{ data.order_id }}" }
+      - project: { table: orders, key: { id: data.order_id }, set: { amount: data.amount } }
+tables:
+  orders: { columns: { id: text, amount: numeric } }
+stores:
+  main: { sqlite: { dir: "${LEAT_DATA:-./data}" } }
+fragments:
+  only-orders:
+    - filter: type startsWith "Order"
+defaults:
+  retry: { attempts: 10 }
+server: { listen: "127.0.0.1:8087" }
+telemetry: { logs: { level: debug } }
+x-note: keys that start with x- are for you
+`,
+	"frame pipeline": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+      - forward: { stdout: {} }
+    retry: { attempts: 8, initial: 500ms, max: 1m, timeout: 10s }
+    poison: { copy: { file: { path: failed.ndjson } }, hold: stream }
+    limits: { events: 5000, bytes: 8MiB, event_size: 256KiB }
+    drain: 20s
+`,
+	"frame source": `pipelines:
+  example:
+    source:
+      file: { path: payments.ndjson, follow: true }
+      order_by: data.payment_id             # one after another for each payment, payments beside each other
+      limits: { events: 500, bytes: 512KiB }
+      envelope: json
+      event:                                # the lines are plain bodies: expressions make events of them
+        id: data.payment_id
+        type: '"Payment" + data.kind'
+        source: '"bank"'
+        time: data.booked_at
+    steps:
+      - append: { stream: "payment/{{ data.payment_id }}" }
+`,
+	"frame step": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+      - name: to-billing
+        when: data.amount > 0
+        forward: { file: { path: billing.ndjson } }
+        retry: { attempts: 20, max: 5m }
+        limits: { parallel: 4, rate: 200 }
+        batch: { events: 50, bytes: 256KiB, wait: 500ms }
+        from: now
+        was: to-accounting                  # the relay's earlier name: it goes on where that one was
+`,
+	"frame table": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+      - project: { table: orders, key: { order_id: data.order_id }, set: { status: data.status, updated: time }, add: { total: data.amount } }
+tables:
+  orders:
+    columns: { order_id: text, status: text, total: numeric, updated: timestamp }
+    indexes: [[status, updated]]
+    version: 2                              # raised when the projection changes its meaning: the table is built anew beside the old one
+`,
+	"frame defaults": `defaults:
+  retry: { attempts: 10, max: 1m }
+  poison: { hold: none }
+  limits: { events: 20000 }
+  drain: 20s
+pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+`,
+	"frame server": `server: { listen: "127.0.0.1:9000" }
+pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+`,
+	"frame telemetry": `telemetry:
+  logs: { level: debug, format: json }
+pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+`,
+}
