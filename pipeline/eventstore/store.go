@@ -81,6 +81,9 @@ type Unit struct {
 	Park []poison.Entry
 	// Unpark removes parked entries; one that is gone refuses the unit (ErrGone).
 	Unpark []int64
+	// Outbox are the rows of the store's own outbox (see Outbox) that this unit settles; they go with it, also where it is
+	// a repeat. One that is gone refuses the unit (ErrGone), unless it is a repeat.
+	Outbox []int64
 	// Within runs in the transaction after the appends, with what was written: the inline projections. An error
 	// refuses the unit. It may run more than once.
 	Within func(ctx context.Context, tx table.Tx, written []event.Recorded) error
@@ -219,8 +222,8 @@ var (
 	ErrIDReused = errors.New("eventstore: the id was used before with other content")
 	// ErrIdempotency: some of an append's ids are in the stream and some are not.
 	ErrIdempotency = errors.New("eventstore: some of these events are in the stream already, others are not")
-	// ErrGone: a parked entry was taken away meanwhile.
-	ErrGone = errors.New("eventstore: the parked entry is gone")
+	// ErrGone: a parked entry, or a row of the outbox, was taken away meanwhile.
+	ErrGone = errors.New("eventstore: the entry is gone")
 	// ErrTooLarge: beyond the store's limits.
 	ErrTooLarge = errors.New("eventstore: too large")
 	// ErrFenced: another owner holds the lease with a higher epoch, or the checkpoint stands elsewhere.

@@ -60,6 +60,7 @@ func (s *Store) apply(d *plan.Draft) {
 	for id, v := range d.Cursors {
 		s.cursors[id] = v
 	}
+	s.dropRows(d.Rows)
 	if len(d.Writes) > 0 {
 		close(s.wake)
 		s.wake = make(chan struct{})
@@ -134,6 +135,12 @@ func known(r *event.Recorded) plan.Known {
 func (db database) Mark(_ context.Context, pipeline, key string) (uint64, bool, error) {
 	m, ok := db.s.marks[plan.MarkID{Pipeline: pipeline, Key: key}]
 	return m.hash, ok, nil
+}
+
+// Row implements plan.Database.
+func (db database) Row(_ context.Context, id int64) (bool, error) {
+	_, there := db.s.row(id)
+	return there, nil
 }
 
 // AdvanceRelay implements eventstore.Relays.

@@ -47,6 +47,10 @@ type Store struct {
 
 	definitions map[string]map[string]int64 // pipeline → definition → generation
 	replicas    map[[2]string]eventstore.Replica
+	outbox      []eventstore.OutboxRow // by id
+	lastRow     int64
+	readTo      int64         // lastRow at the last read
+	rowCame     chan struct{} // closed by the next row
 }
 
 type stream struct {
@@ -71,11 +75,12 @@ func Open(o Options) *Store {
 		o.Now = time.Now
 	}
 	s := &Store{
-		now: o.Now, logID: uuid.NewString(), wake: make(chan struct{}),
+		now: o.Now, logID: uuid.NewString(), wake: make(chan struct{}), rowCame: make(chan struct{}),
 		streams: map[event.Stream]*stream{}, marks: map[plan.MarkID]mark{}, cursors: map[plan.CursorID]string{},
 		relays: map[string]eventstore.Relay{}, leases: map[string]eventstore.Lease{},
 		definitions: map[string]map[string]int64{}, replicas: map[[2]string]eventstore.Replica{},
 	}
+	s.readTo = -1 // nobody has read yet
 	s.parked.now = o.Now
 	s.tables = openTables(s)
 	return s
@@ -88,6 +93,7 @@ func (s *Store) Close() error {
 	if !s.closed {
 		s.closed = true
 		close(s.wake)
+		close(s.rowCame)
 	}
 	return nil
 }

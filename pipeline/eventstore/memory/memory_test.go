@@ -10,7 +10,10 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, storetest.Features{}, func(_ *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
+	features := storetest.Features{PutOutbox: func(_ testing.TB, s eventstore.Store, body string) int64 {
+		return s.(*memory.Store).PutOutbox([]byte(body))
+	}}
+	storetest.Run(t, features, func(_ *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		return memory.Open(memory.Options{Now: now}), nil
 	})
 }

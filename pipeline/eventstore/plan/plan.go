@@ -49,6 +49,8 @@ type Database interface {
 	Find(ctx context.Context, s *Stream, id string) (Known, bool, error)
 	// Mark looks a key up in the inbox.
 	Mark(ctx context.Context, pipeline, key string) (hash uint64, known bool, err error)
+	// Row looks a row of the outbox up.
+	Row(ctx context.Context, id int64) (there bool, err error)
 }
 
 // Stream is a stream in a draft: its base and what the draft adds.
@@ -94,6 +96,8 @@ type Draft struct {
 	// Marks and Cursors are by name: of several units that move a cursor the last one counts.
 	Marks   map[MarkID]uint64
 	Cursors map[CursorID]string
+	// Rows of the outbox are to go.
+	Rows map[int64]struct{}
 
 	streams map[event.Stream]*Stream
 	slab    []Write
@@ -103,7 +107,7 @@ type Draft struct {
 func New(db Database, head int64, committed time.Time) *Draft {
 	return &Draft{
 		db: db, head: head, committed: committed,
-		streams: map[event.Stream]*Stream{}, Marks: map[MarkID]uint64{}, Cursors: map[CursorID]string{},
+		streams: map[event.Stream]*Stream{}, Marks: map[MarkID]uint64{}, Cursors: map[CursorID]string{}, Rows: map[int64]struct{}{},
 	}
 }
 
@@ -143,6 +147,10 @@ func (d *Draft) Add(ctx context.Context, u *eventstore.Unit, effects Effects) er
 	u.Result = eventstore.Result{}
 	start := len(d.Writes)
 	res, err := d.evaluate(ctx, u)
+	var rows []int64
+	if err == nil {
+		rows, err = d.rows(ctx, u, res.Status == eventstore.Repeated)
+	}
 	if err == nil && needsEffects(u, res.Status) {
 		var written []event.Recorded
 		if u.Within != nil {
@@ -160,6 +168,9 @@ func (d *Draft) Add(ctx context.Context, u *eventstore.Unit, effects Effects) er
 		}
 		u.Result = eventstore.Result{Status: eventstore.Refused, Err: r.err}
 		return nil
+	}
+	for _, id := range rows {
+		d.Rows[id] = struct{}{}
 	}
 	if u.Inbox != nil {
 		d.Marks[MarkID{u.Pipeline, u.Inbox.Key}] = u.Inbox.Hash
@@ -231,6 +242,33 @@ func (d *Draft) evaluate(ctx context.Context, u *eventstore.Unit) (eventstore.Re
 		res.Status = eventstore.Repeated
 	}
 	return res, nil
+}
+
+// rows gives the rows of the outbox that go with the unit. They must be there, once, unless it is a repeat.
+func (d *Draft) rows(ctx context.Context, u *eventstore.Unit, repeated bool) ([]int64, error) {
+	var rows []int64
+	for _, id := range u.Outbox {
+		_, gone := d.Rows[id]
+		if !gone {
+			there, err := d.db.Row(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			gone = !there
+		}
+		switch {
+		case !gone:
+			rows = append(rows, id)
+		case !repeated:
+			return nil, Refuse(fmt.Errorf("%w: row %d of the outbox", eventstore.ErrGone, id))
+		}
+	}
+	return rows, nil
+}
+
+// Empty reports whether the draft writes nothing.
+func (d *Draft) Empty() bool {
+	return len(d.Writes)+len(d.Marks)+len(d.Cursors)+len(d.Rows) == 0
 }
 
 // seen looks the unit's mark up.

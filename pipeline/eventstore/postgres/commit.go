@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -51,6 +53,9 @@ func (w *writer) write(ctx context.Context, b *pgx.Batch, d *plan.Draft) error {
 		}
 		b.Queue("INSERT INTO leat_inbox (pipeline, key, hash, at) SELECT *, $4::timestamptz FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING",
 			pipelines, names, hashes, d.Committed())
+	}
+	if len(d.Rows) > 0 {
+		b.Queue("DELETE FROM leat_outbox WHERE id = ANY ($1)", slices.Collect(maps.Keys(d.Rows)))
 	}
 	if len(d.Cursors) > 0 {
 		var pipelines, names, values []string

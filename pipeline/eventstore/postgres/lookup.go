@@ -74,6 +74,7 @@ type question struct {
 	byName     [3][]string // stream type, stream id, event id
 	byKey      [2][]int64  // stream, id's hash
 	marks      [2][]string // pipeline, key
+	rows       []int64     // of the outbox
 	fromMemory bool        // something is not asked for because it is remembered
 	nameHash   []int64     // of byName
 	asked      map[event.Stream]bool
@@ -90,6 +91,7 @@ func (w *writer) question(batch []*request, trust bool) *question {
 					q.marks[0], q.marks[1] = append(q.marks[0], escape(id.Pipeline)), append(q.marks[1], markKey(id.Key))
 				}
 			}
+			q.rows = append(q.rows, u.Outbox...)
 			for i := range u.Appends {
 				q.ask(w, &u.Appends[i], trust)
 			}
@@ -137,6 +139,7 @@ type known struct {
 	ids       map[place]plan.Known
 	revisions map[[2]int64]plan.Known
 	marks     map[plan.MarkID]uint64
+	rows      map[int64]struct{}
 }
 
 // place is an id in a stream.
@@ -166,7 +169,7 @@ CROSS JOIN LATERAL (SELECT hash FROM leat_inbox m WHERE m.pipeline = q.pipeline 
 func (w *writer) lookup(ctx context.Context, batch []*request) (*known, error) {
 	trust := w.memory.strangers == 0 && w.memory.head >= 0
 	q := w.question(batch, trust)
-	k := &known{w: w, trust: trust, streams: map[event.Stream]*stream{}, ids: map[place]plan.Known{}, revisions: map[[2]int64]plan.Known{}, marks: map[plan.MarkID]uint64{}}
+	k := &known{w: w, trust: trust, streams: map[event.Stream]*stream{}, ids: map[place]plan.Known{}, revisions: map[[2]int64]plan.Known{}, marks: map[plan.MarkID]uint64{}, rows: map[int64]struct{}{}}
 	b := &pgx.Batch{}
 	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 	there := false
@@ -230,6 +233,18 @@ func (k *known) queue(b *pgx.Batch, q *question) {
 	}
 	if len(q.byKey[0]) > 0 {
 		b.Queue(selectByKey, q.byKey[0], q.byKey[1]).Query(k.scanKnown)
+	}
+	if len(q.rows) > 0 {
+		b.Queue("SELECT id FROM leat_outbox WHERE id = ANY ($1)", q.rows).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				var id int64
+				if err := rows.Scan(&id); err != nil {
+					return err
+				}
+				k.rows[id] = struct{}{}
+			}
+			return nil
+		})
 	}
 	if len(q.marks[0]) > 0 {
 		var names []plan.MarkID
@@ -299,6 +314,12 @@ func (k *known) Find(_ context.Context, s *plan.Stream, id string) (plan.Known, 
 func (k *known) Mark(_ context.Context, pipeline, key string) (uint64, bool, error) {
 	hash, ok := k.marks[plan.MarkID{Pipeline: escape(pipeline), Key: markKey(key)}]
 	return hash, ok, nil
+}
+
+// Row implements plan.Database. The rows were looked up under the lock, without which nobody moves any.
+func (k *known) Row(_ context.Context, id int64) (bool, error) {
+	_, there := k.rows[id]
+	return there, nil
 }
 
 // markKey gives an inbox key as it is stored. One that is too long for an index keeps its beginning and a checksum.

@@ -53,7 +53,7 @@ type spare struct {
 
 func run(t *testing.T) {
 	var used []*spare
-	storetest.Run(t, storetest.Features{Durable: true}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
+	storetest.Run(t, storetest.Features{Durable: true, PutOutbox: putOutbox}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		var mine *spare
 		for _, u := range used {
 			if mine == nil && postgres.Closed(u.store) {
@@ -77,12 +77,22 @@ func run(t *testing.T) {
 	})
 }
 
+// putOutbox writes to the outbox as another program does.
+func putOutbox(t testing.TB, s eventstore.Store, body string) (id int64) {
+	c := pgtest.Shared(t).Conn(t, "")
+	err := c.QueryRow(t.Context(), "WITH told AS (SELECT pg_notify('leat_outbox', '')) INSERT INTO "+postgres.SchemaOf(s.(*postgres.Store))+".leat_outbox (event_id, body) SELECT 'e', $1 FROM told RETURNING id", []byte(body)).Scan(&id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 // empty takes a store's content away, all but its log's id.
 func empty(t *testing.T, schema string) {
 	sql := "SET search_path = " + schema + `;
 DROP VIEW IF EXISTS totals;
 DROP TABLE IF EXISTS leat_totals_v1, leat_tables;`
-	for _, table := range []string{"events", "streams", "inbox", "cursors", "relays", "leases", "parked"} {
+	for _, table := range []string{"events", "streams", "inbox", "cursors", "relays", "leases", "parked", "outbox"} {
 		sql += "DELETE FROM leat_" + table + ";"
 	}
 	pgtest.Shared(t).Exec(t, "", sql)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/leatdev/leat/pipeline/outbox/rows"
 )
 
 // migrations make the schema, one step for each version. Each runs in a transaction of its own together with the row
@@ -135,6 +137,8 @@ CREATE TABLE leat_replicas (
   PRIMARY KEY (pipeline, owner)
 ) WITH (fillfactor = 50);
 `,
+	// leat_outbox is written by applications, in transactions of theirs; a commit to the log takes its rows away.
+	rows.PostgresSchema(rows.Table) + ";\n",
 }
 
 // Schema gives the statements that make the schema from nothing, for those who let nobody but themselves run DDL; what

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/outbox/rows"
 	"github.com/leatdev/leat/pipeline/table"
 	tables "github.com/leatdev/leat/pipeline/table/postgres"
 )
@@ -52,6 +53,7 @@ type Store struct {
 	logID  string
 	tables *tables.Store
 	pool   *pgxpool.Pool
+	outbox *rows.Postgres
 
 	end    atomic.Pointer[logEnd]
 	ends   sync.Mutex // held to change end
@@ -133,6 +135,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		write = nil
 	}
 	s.tables = tables.New(s.pool, write, s.parkFor)
+	s.outbox = rows.NewPostgres(s.pool, s.connect, rows.Table)
 	s.back.Go(s.listen)
 	if cfg.ReadOnly {
 		close(s.stopped)
@@ -175,6 +178,7 @@ func (s *Store) Close() error {
 		<-s.stopped
 		s.cancel()
 		s.back.Wait()
+		s.outbox.Close()
 		s.pool.Close()
 		s.ends.Lock()
 		close(s.end.Load().wake)

@@ -118,7 +118,7 @@ func (w *writer) transact(batch []*request) (left *request, err error) {
 	if err != nil {
 		return nil, w.abandon(ctx, err)
 	}
-	if len(d.Writes)+len(d.Marks)+len(d.Cursors) == 0 && !beside {
+	if d.Empty() && !beside {
 		_ = w.abandon(ctx, nil)
 	} else if err := w.commit(ctx, d, beside); err != nil {
 		return nil, err

@@ -106,6 +106,12 @@ func (db database) Mark(ctx context.Context, pipeline, key string) (uint64, bool
 	return uint64(h), true, nil
 }
 
+// Row implements plan.Database.
+func (db database) Row(ctx context.Context, id int64) (bool, error) {
+	row, err := db.w.c.one(ctx, "SELECT 1 FROM leat_outbox WHERE id = ?", id)
+	return row != nil, err
+}
+
 // effects does what a unit does beside its appends, in a savepoint.
 func (w *writer) effects(ctx context.Context, u *eventstore.Unit, written []event.Recorded, repeated bool) error {
 	if repeated {

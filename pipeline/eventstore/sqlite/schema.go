@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/leatdev/leat/pipeline/outbox/rows"
 )
 
 // application is SQLite's application_id of the file: "leat".
@@ -68,6 +70,9 @@ var migrations = []string{
 	CREATE VIEW leat_log_view AS SELECT position, stream_type || '/' || stream_id AS stream, revision, type, id, source, subject,
 		origin, strftime('%Y-%m-%dT%H:%M:%fZ', committed / 1e6, 'unixepoch') AS committed,
 		CAST(substr(body, (shape >> 8 & 0x7ffffff) + 1, shape >> 35 & 0x7ffffff) AS TEXT) AS data, CAST(metadata AS TEXT) AS metadata FROM leat_events;`,
+	// leat_outbox is written by applications, in transactions of theirs; a commit to the log takes its rows away. No id is
+	// given twice.
+	rows.SQLiteSchema(rows.Table),
 }
 
 // migrate brings the schema to this program's version.

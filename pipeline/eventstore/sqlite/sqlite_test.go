@@ -1,6 +1,8 @@
 package sqlite_test
 
 import (
+	"database/sql"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -35,8 +37,21 @@ func TestStoreShortTail(t *testing.T) {
 	run(t, "relaxed")
 }
 
+// putOutbox writes to the outbox as another program does.
+func putOutbox(t testing.TB, s eventstore.Store, body string) (id int64) {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(sqlite.Dir(s.(*sqlite.Store)), sqlite.File)+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), "INSERT INTO leat_outbox (event_id, body) VALUES ('e', ?) RETURNING id", []byte(body)).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 func run(t *testing.T, durability string) {
-	storetest.Run(t, storetest.Features{Durable: true}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
+	storetest.Run(t, storetest.Features{Durable: true, PutOutbox: putOutbox}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		c := sqlite.Config{Dir: t.TempDir(), Now: now, Durability: durability}
 		s := openStore(t, c)
 		return s, func() eventstore.Store {

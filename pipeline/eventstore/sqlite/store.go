@@ -22,6 +22,7 @@ import (
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/outbox/rows"
 	"github.com/leatdev/leat/pipeline/table"
 	tables "github.com/leatdev/leat/pipeline/table/sqlite"
 )
@@ -59,6 +60,7 @@ type Store struct {
 	checks  *sql.DB // of the checkpointer
 	pool    chan *conn
 	tables  *tables.Store
+	outbox  *rows.SQLite
 
 	index *index
 	head  atomic.Pointer[logEnd]
@@ -155,6 +157,7 @@ func (s *Store) openForWriting(ctx context.Context) error {
 	s.checks.SetMaxOpenConns(1)
 	s.check = newCheckpointer(s)
 	s.tables = tables.New(s.readers, s.writeTables, s.parkFor)
+	s.outbox = rows.NewSQLite(s.readers, rows.Table, s.writeRows)
 	go s.w.run()
 	go s.check.run()
 	return nil
@@ -187,6 +190,7 @@ func (s *Store) openForReading(ctx context.Context) error {
 		return fmt.Errorf("%w: it has no schema yet", ErrSchema)
 	}
 	s.tables = tables.New(s.readers, s.writeTables, s.parkFor)
+	s.outbox = rows.NewSQLite(s.readers, rows.Table, s.writeRows)
 	close(s.stopped)
 	return s.refresh(ctx)
 }
@@ -248,6 +252,9 @@ func (s *Store) letGo() error {
 		default:
 		}
 		break
+	}
+	if s.outbox != nil {
+		s.outbox.Close()
 	}
 	if s.check != nil {
 		errs = append(errs, s.check.stop())

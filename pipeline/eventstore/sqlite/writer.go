@@ -425,7 +425,7 @@ func (w *writer) fill(d *plan.Draft, batch []*request, ends []int, jobs []error)
 			}
 		}
 	}
-	if len(d.Writes)+len(d.Marks)+len(d.Cursors) == 0 {
+	if d.Empty() {
 		return wrote, 0, nil
 	}
 	if err := w.write(d); err != nil {
@@ -449,6 +449,11 @@ func (w *writer) write(d *plan.Draft) error {
 	}
 	for id, value := range d.Cursors {
 		if _, err := w.c.exec("INSERT INTO leat_cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", id.Pipeline, id.Key, value); err != nil {
+			return err
+		}
+	}
+	for id := range d.Rows {
+		if _, err := w.c.exec("DELETE FROM leat_outbox WHERE id = ?", id); err != nil {
 			return err
 		}
 	}

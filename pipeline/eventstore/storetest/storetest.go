@@ -26,6 +26,8 @@ type Features struct {
 	Durable bool
 	// NoTables: Tables and Unit.Within are not there.
 	NoTables bool
+	// PutOutbox commits a row to the store's outbox, as an application does, and gives its id. Nil: there is no outbox.
+	PutOutbox func(t testing.TB, s eventstore.Store, body string) int64
 }
 
 // Open makes an empty store that takes its time from now. Reopen closes it and opens it again on the same data; it may
@@ -49,6 +51,7 @@ func Run(t *testing.T, f Features, open Open) {
 		{"Cursors", testCursors, false},
 		{"Park", testPark, false},
 		{"ParkedFilters", testParkedFilters, false},
+		{"Outbox", func(fx *fixture) { testOutbox(fx, f) }, f.PutOutbox == nil},
 		{"Within", testWithin, f.NoTables},
 		{"TableBesideStore", testTableBesideStore, f.NoTables},
 		{"Bodies", testBodies, false},
