@@ -193,11 +193,12 @@ func (d *Daemon) storeNames() []string {
 }
 
 func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
+	outbox, _ := p.store.(eventstore.Outbox)
 	return d.o.OpenSource(context.Background(), p.cfg.Source.Plugin, sources.Env{
 		Pipeline: p.cfg.Name, Log: p.log.With("source", p.cfg.Source.Plugin.Name), Now: d.o.Now, Clock: d.o.Clock,
 		Cursor:    func(ctx context.Context, key string) (string, error) { return p.store.Cursor(ctx, p.cfg.Name, key) },
 		MaxEvents: p.cfg.Source.Limits.Events, MaxBytes: int(p.cfg.Source.Limits.Bytes), MaxEventSize: int(p.cfg.Limits.EventSize),
-		Mount: d.mount, Shared: d.share, Metrics: p.numbers("source"),
+		Mount: d.mount, Outbox: outbox, Shared: d.share, Metrics: p.numbers("source"),
 		Trouble: func(err error) {
 			if err == nil {
 				p.trouble.clear("source")

@@ -150,6 +150,9 @@ func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, 
 	}
 	d.unit.Pipeline = p.cfg.Name
 	d.unit.Inbox = p.mark(b, i, &b.Events[i])
+	if b.Row != nil {
+		d.unit.Outbox = []int64{b.Row(i)}
+	}
 	if r.err != nil {
 		p.poison(&d, r.err)
 		return d, true

@@ -25,6 +25,12 @@ func (p *pipe) refused(d *pending) bool {
 			again = true
 		}
 	case errors.Is(err, eventstore.ErrGone):
+		// Another replica has moved the row of the outbox.
+		if len(d.unit.Outbox) > 0 {
+			d.unit = eventstore.Unit{Pipeline: d.unit.Pipeline, Cursor: d.unit.Cursor}
+			d.outcome = event.Duplicate
+			return true
+		}
 		// The parked entry that this comes from was dropped or taken by another replica: there is nothing to do.
 		p.dropUnit(d, err)
 		d.unit.Unpark = nil

@@ -18,6 +18,7 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/pipeline/clock"
+	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/metric"
 )
 
@@ -87,6 +88,8 @@ type Env struct {
 	// Trouble says what keeps the source from reading, for readiness and status; nil that nothing does any more. It may be
 	// called from any goroutine, and is nil where nobody asks.
 	Trouble func(err error)
+	// Outbox is the outbox of the pipeline's store; nil: it has none.
+	Outbox eventstore.Outbox
 	// Shared gives a value that all plugins of the daemon share under a key, made by the first that asks.
 	Shared func(key string, make func() any) any
 }

@@ -13,6 +13,7 @@ import (
 	_ "github.com/leatdev/leat/sources/file"
 	_ "github.com/leatdev/leat/sources/generate"
 	_ "github.com/leatdev/leat/sources/http"
+	_ "github.com/leatdev/leat/sources/outbox"
 	_ "github.com/leatdev/leat/sources/putevents"
 	_ "github.com/leatdev/leat/sources/schedule"
 	_ "github.com/leatdev/leat/sources/sqs"

@@ -30,6 +30,9 @@ type Batch struct {
 	Key func(i int) string
 	// Cursor gives the place behind an event. Nil: the source remembers no places, each event is marked in the inbox.
 	Cursor func(i int) Cursor
+	// Row gives the row of the store's own outbox that an event came in: it goes in the transaction of what the event
+	// gives. Nil: it came from elsewhere.
+	Row func(i int) int64
 	// OnSettle is told of each event's outcome, once, from any goroutine; it must not block. Err is the reason where
 	// the outcome is Poisoned or Released.
 	OnSettle func(i int, o Outcome, err error)

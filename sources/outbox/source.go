@@ -72,14 +72,24 @@ func (s *Source) run(ctx context.Context, out chan<- *message.Message) {
 			return
 		}
 		if err == nil {
+			if pause > shortPause {
+				s.trouble(nil)
+			}
 			pause = shortPause
 			continue
 		}
+		s.trouble(err)
 		s.env.Log.Error("the outbox cannot be read; trying again", "error", err, "after", pause)
 		if !sleep(ctx, pause) {
 			return
 		}
 		pause = min(2*pause, longPause)
+	}
+}
+
+func (s *Source) trouble(err error) {
+	if s.env.Trouble != nil {
+		s.env.Trouble(err)
 	}
 }
 

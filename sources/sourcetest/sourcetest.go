@@ -39,6 +39,12 @@ type Bodied interface {
 	Body(e event.Event) string
 }
 
+// Rowed is an Origin whose rows go in the transaction of what they give (event.Batch.Row).
+type Rowed interface {
+	// Gone takes a row away.
+	Gone(row int64)
+}
+
 // Features say what a source promises beyond the contract, or less than most.
 type Features struct {
 	// Unordered: events arrive in any order.
@@ -51,6 +57,8 @@ type Features struct {
 	Live bool
 	// Endless: the input does not end (else it ends when all that was published is read, as sources.Traits must say).
 	Endless bool
+	// Whole: a body comes whole whatever it weighs, as its origin keeps nothing of it once it is settled.
+	Whole bool
 }
 
 // Run runs the suite. New makes an empty origin; what it starts is stopped by t.Cleanup.
@@ -233,6 +241,9 @@ func (r *run) take(n int) (got []string) {
 		}
 		for i := range b.Events {
 			if i < k {
+				if o, ok := r.origin.(Rowed); ok && b.Row != nil {
+					o.Gone(b.Row(i))
+				}
 				b.Settle(i, event.Committed, nil)
 			} else {
 				b.Settle(i, event.Released, nil)
@@ -323,6 +334,8 @@ func (s suite) cuts(t *testing.T) {
 				cut++
 			case n <= limit:
 				small++
+			case s.f.Whole && n == len(large):
+				cut++
 			default:
 				t.Errorf("an event of %d bytes, the limit is %d", n, limit)
 				cut++
