@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -77,16 +76,9 @@ type postgres struct {
 	exec func(ctx context.Context, query string, args ...any) error
 }
 
-// insert takes plain arguments, one for each value, as drivers do not agree on arrays. Ids are given out in the order of
-// the values. Whoever waits for rows is told when the transaction commits; PostgreSQL tells the same thing once.
 func (p postgres) insert(ctx context.Context, table string, ids []string, bodies [][]byte) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "WITH told AS MATERIALIZED (SELECT pg_notify('%s', '')) INSERT INTO %s (event_id, body) SELECT v.event_id, v.body FROM told, (VALUES ", rows.Channel, table)
-	for i := range ids {
-		fmt.Fprintf(&b, "%s(%d, $%d::text, $%d::bytea)", comma(i), i, 2*i+1, 2*i+2)
-	}
-	b.WriteString(") v (n, event_id, body) ORDER BY v.n")
-	return p.exec(ctx, b.String(), flat(ids, bodies)...)
+	query, args := rows.InsertPostgres(table, ids, bodies)
+	return p.exec(ctx, query, args...)
 }
 
 func (p postgres) create(ctx context.Context, table string) error {
@@ -96,31 +88,12 @@ func (p postgres) create(ctx context.Context, table string) error {
 type sqlite struct{ c SQLConn }
 
 func (s sqlite) insert(ctx context.Context, table string, ids []string, bodies [][]byte) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "INSERT INTO %s (event_id, body) VALUES ", table)
-	for i := range ids {
-		b.WriteString(comma(i) + "(?, ?)")
-	}
-	_, err := s.c.ExecContext(ctx, b.String(), flat(ids, bodies)...)
+	query, args := rows.InsertSQLite(table, ids, bodies)
+	_, err := s.c.ExecContext(ctx, query, args...)
 	return err
 }
 
 func (s sqlite) create(ctx context.Context, table string) error {
 	_, err := s.c.ExecContext(ctx, rows.SQLiteSchema(table))
 	return err
-}
-
-func comma(i int) string {
-	if i == 0 {
-		return ""
-	}
-	return ", "
-}
-
-func flat(ids []string, bodies [][]byte) []any {
-	args := make([]any, 0, 2*len(ids))
-	for i := range ids {
-		args = append(args, ids[i], bodies[i])
-	}
-	return args
 }
