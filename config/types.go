@@ -25,6 +25,9 @@ func (s Secret) Reveal() string { return s.value }
 // IsZero reports whether nothing is set.
 func (s Secret) IsZero() bool { return s.value == "" }
 
+// Equal reports whether two secrets are the same.
+func (s Secret) Equal(o Secret) bool { return s.value == o.value }
+
 const masked = "***"
 
 // String implements fmt.Stringer without the value.

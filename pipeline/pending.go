@@ -72,7 +72,13 @@ func (p *pipe) key(b *event.Batch, i int, e *event.Event) string {
 // decode takes the body apart and fills in what the source's frame says.
 func (p *pipe) decode(b *event.Batch, i int, x *exec) error {
 	e := &b.Events[i]
-	if err := codec.Decode(e, p.envelope, int(p.cfg.Limits.EventSize)); err != nil {
+	err := codec.Decode(e, p.envelope, int(p.cfg.Limits.EventSize))
+	if b.Refused != nil {
+		if refused := b.Refused(i); refused != nil {
+			err = refused
+		}
+	}
+	if err != nil {
 		return &stepError{step: "source", err: err}
 	}
 	if p.plan.eventMap != nil {
@@ -181,7 +187,11 @@ func (p *pipe) mark(b *event.Batch, i int, e *event.Event) *eventstore.Mark {
 	if key == "" {
 		return nil
 	}
-	return &eventstore.Mark{Key: key, Hash: payloadHash(b.Events[i].Raw)}
+	m := &eventstore.Mark{Key: key, Hash: payloadHash(b.Events[i].Raw)}
+	if b.Refused != nil && b.Refused(i) != nil {
+		m.Hash = 0
+	}
+	return m
 }
 
 // poison turns a pending event into one that is parked.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -128,13 +130,37 @@ func Explain(err error, what, need string) error {
 	}
 }
 
-// short leaves out what the SDK puts around the service's answer, and keeps the chain.
+// AtStart is Explain for what must be there before a pipeline runs: where AWS does not answer, or says that it cannot now,
+// it is event.Unavailable, so that the surroundings are at fault.
+func AtStart(err error, what, need string) error {
+	explained := Explain(err, what, need)
+	switch KindOf(err) {
+	case Unreachable, Throttled:
+		return event.Unavailable(0, explained)
+	}
+	return explained
+}
+
+// short leaves out what the SDK puts around the service's answer, or around there being none, and keeps the chain.
 func short(err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return &answerError{text: api.ErrorCode() + ": " + api.ErrorMessage(), err: err}
 	}
-	return err
+	var call *url.Error
+	if !errors.As(err, &call) {
+		return err
+	}
+	host := call.URL
+	if u, parseErr := url.Parse(call.URL); parseErr == nil {
+		host = u.Host
+	}
+	text := fmt.Sprintf("no answer from %s: %v", host, call.Err)
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound {
+		text = fmt.Sprintf("there is no host %s: is the region or the endpoint right?", host)
+	}
+	return &answerError{text: text, err: err}
 }
 
 type answerError struct {

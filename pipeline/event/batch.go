@@ -33,6 +33,10 @@ type Batch struct {
 	// Row gives the row of the store's own outbox that an event came in: it goes in the transaction of what the event
 	// gives. Nil: it came from elsewhere.
 	Row func(i int) int64
+	// Refused says what the source itself holds against event i, nil: nothing. Such an event goes through no step and is
+	// parked with this error, unless it is known already. What it says of the body is not compared with an earlier one,
+	// as the body may be a stand-in for one that could not be had. Nil: nothing is held against any.
+	Refused func(i int) error
 	// OnSettle is told of each event's outcome, once, from any goroutine; it must not block. Err is the reason where
 	// the outcome is Poisoned or Released.
 	OnSettle func(i int, o Outcome, err error)

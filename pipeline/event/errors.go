@@ -26,6 +26,8 @@ const (
 	CodeAttempts    = "attempts"    // retries are used up and the error has no code of its own
 	CodeUnmatched   = "unmatched"   // nothing routes it
 	CodeHeld        = "held"        // waits behind a poisoned event of its stream
+	CodeReceives    = "receives"    // the queue would move it to its dead-letter queue next
+	CodeBody        = "body"        // the body lies elsewhere and cannot be had
 )
 
 type skipError struct{ reason string }

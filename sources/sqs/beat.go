@@ -69,6 +69,7 @@ func (h *hand) extendBatch(ctx context.Context, some []beatEntry) {
 		in.Entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{Id: &id, ReceiptHandle: &some[i].handle, VisibilityTimeout: int32(h.s.visibility / time.Second)}
 	}
 	now := time.Now()
+	h.s.counts.Calls.Add(1)
 	out, err := h.s.client.ChangeMessageVisibilityBatch(ctx, in)
 	lost := 0
 	h.mu.Lock()

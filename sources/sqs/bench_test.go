@@ -28,7 +28,7 @@ func filled(n int) *awsfake.Cloud {
 // The source: receive, pass on, delete. The fake's own work is in it, as in BenchmarkPlainLoop.
 func BenchmarkSource(b *testing.B) {
 	cloud := filled(b.N)
-	s := open(Config{Queue: "q", Receivers: Receivers{Max: 4}}, sources.Env{}, cloud.Transport())
+	s := open(Config{Queue: "q", Reading: Reading{Receivers: Receivers{Max: 4}}}, sources.Env{}, cloud.Transport())
 	b.ReportAllocs()
 	b.ResetTimer()
 	ctx, stop := context.WithCancel(b.Context())

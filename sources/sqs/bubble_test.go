@@ -24,10 +24,15 @@ type started struct {
 
 func start(t *testing.T, cloud *awsfake.Cloud, c Config, log *slog.Logger) *started {
 	t.Helper()
+	return startIn(t, cloud, c, sources.Env{Log: log})
+}
+
+func startIn(t *testing.T, cloud *awsfake.Cloud, c Config, env sources.Env) *started {
+	t.Helper()
 	if c.Wait == 0 {
 		c.Wait = 20 * time.Second
 	}
-	s := &started{Source: open(c, sources.Env{Log: log}, cloud.Transport()), t: t}
+	s := &started{Source: open(c, env, cloud.Transport()), t: t}
 	ctx, cancel := context.WithCancel(t.Context())
 	s.stop = cancel
 	var err error

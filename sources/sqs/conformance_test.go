@@ -50,7 +50,7 @@ func (o *origin) Publish(_ testing.TB, bodies []string) {
 }
 
 func (o *origin) Open(t testing.TB, env sources.Env) sources.Source {
-	s, err := Open(t.Context(), Config{Queue: o.queue, Settings: aws.Settings{Endpoint: o.url}, Wait: 20 * time.Second}, env)
+	s, err := Open(t.Context(), Config{Queue: o.queue, Settings: aws.Settings{Endpoint: o.url}, Reading: Reading{Wait: 20 * time.Second}}, env)
 	if err != nil {
 		t.Fatal(err)
 	}

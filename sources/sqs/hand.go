@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/leatdev/leat/pipeline/event"
 )
 
@@ -17,6 +15,8 @@ type held struct {
 	event          event.Event
 	size           int
 	receives       int
+	refused        error // why it is to be parked without being tried
+	object         *object
 
 	// Under hand.mu:
 	handle string
@@ -73,14 +73,13 @@ func (h *hand) room(ctx context.Context) bool {
 	}
 }
 
-// take puts received messages in their place. It reports whether the pipeline keeps up with what comes.
-func (h *hand) take(messages []types.Message) bool {
-	now := time.Now()
+// take puts messages received at a time in their place. It reports whether the pipeline keeps up with what comes.
+func (h *hand) take(messages []incoming, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	keepsUp := h.unsent < 2*most
 	for i := range messages {
-		m := &messages[i]
+		m := &messages[i].Message
 		if old := h.held[text(m.MessageId)]; old != nil {
 			// It came again while it is in hand: its visibility ended, or the queue made a copy. The old handle is worth
 			// nothing now.
@@ -89,6 +88,10 @@ func (h *hand) take(messages []types.Message) bool {
 			continue
 		}
 		n := h.s.read(m)
+		if messages[i].refused != nil {
+			n.refused = messages[i].refused
+		}
+		n.object = messages[i].object
 		n.until = now.Add(h.s.visibility)
 		if h.stopped {
 			h.s.settler.giveBack(n.handle, 0, nil)
@@ -171,6 +174,12 @@ func (h *hand) message(batch []*held) *event.Batch {
 		Events:   make([]event.Event, len(batch)),
 		Key:      func(i int) string { return batch[i].key },
 		OnSettle: func(i int, o event.Outcome, _ error) { h.settle(batch[i], o) },
+	}
+	for _, m := range batch {
+		if m.refused != nil {
+			b.Refused = func(i int) error { return batch[i].refused }
+			break
+		}
 	}
 	for i, m := range batch {
 		b.Events[i] = m.event

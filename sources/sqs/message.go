@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -27,9 +28,16 @@ func (s *Source) read(m *types.Message) *held {
 	h.receives, _ = strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
 	body := text(m.Body)
 	h.key = h.id
+	if id := m.MessageAttributes[watermillUUID].StringValue; id != nil && *id != "" {
+		h.key = *id // the message's own, which a publisher that repeats it gives again
+	}
 	if id := m.Attributes["MessageDeduplicationId"]; s.fifo && id != "" && !(s.content && id == digest(body)) {
 		// The producer's own name for the event. The queue's digest of the body is none: two events may say the same.
 		h.key = id
+	}
+	if s.last > 0 && h.receives >= s.last {
+		s.counts.Last.Add(1)
+		h.refused = event.PoisonAs(event.CodeReceives, fmt.Errorf("sqs: received %d times and never settled; the next receive would move it to the queue's dead-letter queue (maxReceiveCount %d)", h.receives, s.last))
 	}
 	if limit := s.env.MaxEventSize; len(body) > limit {
 		body = body[:limit+1] // too large, which the pipeline says
@@ -38,6 +46,9 @@ func (s *Source) read(m *types.Message) *held {
 	h.size = len(body)
 	return h
 }
+
+// watermillUUID is the attribute in which watermill-aws carries a message's UUID.
+const watermillUUID = "_watermill_message_uuid"
 
 func digest(body string) string {
 	sum := sha256.Sum256([]byte(body))

@@ -49,7 +49,7 @@ func TestMoto(t *testing.T) {
 		create(t, "orders", map[string]string{"VisibilityTimeout": "4"})
 		batch := sinktest.Events(0, 60)
 		write(t, open(t, sinks.Env{}, sqssink.Config{Queue: "orders", Settings: settings}, sqssink.Open), batch)
-		got := read(t, sqs.Config{Queue: "orders", Settings: settings, Wait: 2 * time.Second}, len(batch), func(e event.Event) string { return string(e.Raw) })
+		got := read(t, sqs.Config{Queue: "orders", Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second}}, len(batch), func(e event.Event) string { return string(e.Raw) })
 		compare(t, raws(batch), got)
 	})
 	t.Run("fifo", func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestMoto(t *testing.T) {
 		// One receiver: moto does not keep a group to one of several receives that are under way at a time, as the service and
 		// our fake do; and a long visibility, as it may be slow.
 		one := sqs.Receivers{Min: 1, Max: 1}
-		got := read(t, sqs.Config{Queue: "orders.fifo", Settings: settings, Wait: 2 * time.Second, Receivers: one}, len(batch), func(e event.Event) string {
+		got := read(t, sqs.Config{Queue: "orders.fifo", Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second, Receivers: one}}, len(batch), func(e event.Event) string {
 			order[e.Meta("MessageGroupId")] = append(order[e.Meta("MessageGroupId")], string(e.Raw))
 			return string(e.Raw)
 		})
@@ -99,7 +99,7 @@ func TestMoto(t *testing.T) {
 		for i := range batch {
 			want = append(want, batch[i].ID)
 		}
-		got := read(t, sqs.Config{Queue: url, Settings: settings, Wait: 2 * time.Second}, len(batch), func(e event.Event) string {
+		got := read(t, sqs.Config{Queue: url, Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second}}, len(batch), func(e event.Event) string {
 			if err := codec.Decode(&e, event.Auto, 0); err != nil {
 				t.Error(err)
 			}

@@ -101,7 +101,7 @@ func faults(t *testing.T, seed uint64, messages int) {
 func life(t *testing.T, cloud *awsfake.Cloud, queue string, l *log, rng *rand.Rand) {
 	var replicas sync.WaitGroup
 	for range 1 + rng.IntN(2) {
-		s := start(t, cloud, Config{Queue: queue, Receivers: Receivers{Min: 1 + rng.IntN(3)}}, nil)
+		s := start(t, cloud, Config{Queue: queue, Reading: Reading{Receivers: Receivers{Min: 1 + rng.IntN(3)}}}, nil)
 		own := rand.New(rand.NewPCG(rng.Uint64(), 0))
 		replicas.Go(func() { consume(s, l, own) })
 	}

@@ -70,6 +70,7 @@ func (p *pool) run() {
 	}
 	for thin := 0; s.hand.room(p.ctx); {
 		s.counts.Receives.Add(1)
+		s.counts.Calls.Add(1)
 		if s.fifo && in.ReceiveRequestAttemptId == nil {
 			in.ReceiveRequestAttemptId = awssdk.String(event.NewID())
 		}
@@ -89,7 +90,8 @@ func (p *pool) run() {
 		p.worked()
 		n := len(out.Messages)
 		s.counts.Received.Add(int64(n))
-		keepsUp := s.hand.take(out.Messages)
+		now := time.Now()
+		keepsUp := s.hand.take(s.bodies(p.ctx, out.Messages), now)
 		switch {
 		case n == most:
 			thin = 0
@@ -143,18 +145,34 @@ func (p *pool) failed(err error) bool {
 		s.counts.Receivers.Store(int64(p.n))
 	}
 	p.mu.Unlock()
+	explained := aws.Explain(err, "queue "+s.cfg.Queue, "sqs:ReceiveMessage")
 	if say {
-		s.log.Error("sqs: cannot receive; trying again", "error", aws.Explain(err, "queue "+s.cfg.Queue, "sqs:ReceiveMessage"), "attempt", n)
-	}
-	if spare {
-		return false
+		s.log.Error("sqs: cannot receive; trying again", "error", explained, "attempt", n)
 	}
 	first := 100 * time.Millisecond
 	switch aws.KindOf(err) {
 	case aws.Missing, aws.Denied, aws.Invalid: // it takes somebody to mend it
 		first = time.Second
+		s.trouble(explained)
+	default:
+		if n >= degradedAfter {
+			s.trouble(explained)
+		}
+	}
+	if spare {
+		return false
 	}
 	return sleep(p.ctx, backoff(n, first, 30*time.Second))
+}
+
+// degradedAfter is how many receives in a row fail before the pipeline counts as degraded: single ones are weather.
+const degradedAfter = 3
+
+// trouble tells the daemon what keeps the source from reading; nil: nothing does.
+func (s *Source) trouble(err error) {
+	if s.env.Trouble != nil {
+		s.env.Trouble(err)
+	}
 }
 
 // worked notes a receive that went well, and brings back the receivers that a failure ended.
@@ -165,6 +183,7 @@ func (p *pool) worked() {
 	missing := p.s.cfg.Receivers.Min - p.n
 	p.mu.Unlock()
 	if was > 0 {
+		p.s.trouble(nil)
 		p.s.log.Info("sqs: receives again", "failures", was)
 	}
 	if missing > 0 && p.ctx.Err() == nil {

@@ -204,6 +204,7 @@ func (d *settler) deleteSome(some []*held) (left []*held) {
 		id, handle := strconv.Itoa(i), d.s.hand.handle(m)
 		in.Entries[i] = types.DeleteMessageBatchRequestEntry{Id: &id, ReceiptHandle: &handle}
 	}
+	d.s.counts.Calls.Add(1)
 	out, err := d.s.client.DeleteMessageBatch(ctx, in)
 	if err != nil {
 		if k := aws.KindOf(err); k == aws.Denied || k == aws.Invalid {
@@ -218,6 +219,7 @@ func (d *settler) deleteSome(some []*held) (left []*held) {
 		if m := entryOf(some, ok.Id); m != nil {
 			d.s.counts.Deleted.Add(1)
 			d.s.hand.forget(*m)
+			d.s.objects.remove((*m).object)
 		}
 	}
 	for _, failed := range out.Failed {
@@ -273,6 +275,7 @@ func (d *settler) giveSomeBack(some []back) (left []back) {
 		id := strconv.Itoa(i)
 		in.Entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{Id: &id, ReceiptHandle: &some[i].handle, VisibilityTimeout: int32(some[i].after / time.Second)}
 	}
+	d.s.counts.Calls.Add(1)
 	out, err := d.s.client.ChangeMessageVisibilityBatch(ctx, in)
 	if err != nil {
 		return some

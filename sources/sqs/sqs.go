@@ -1,9 +1,14 @@
 // Package sqs is a source that reads an SQS queue, standard or FIFO.
 //
 // A message is deleted only when its event is settled; until then its visibility is extended from the moment it was
-// received, also while it waits for its turn. What is given back becomes visible again: at once when the pipeline
+// received, also while it waits for its turn. What is poisoned is settled. What is given back becomes visible again: at once when the pipeline
 // stops, else after a wait that grows with its receive count. A message that comes again while the first is still in hand
 // is not passed on twice, its newer receipt handle takes the place of the old one.
+//
+// Where the queue has a dead-letter queue, a message that comes for the last time (its maxReceiveCount-th) is parked
+// instead of tried: earlier receives ended without an outcome, a crash perhaps, and the next would take it out of sight.
+//
+// A body that the SQS or SNS extended client put into S3 is fetched from there, within the size of an event.
 //
 // FIFO: the next event of a message group is passed on when the one before it is settled, so a batch holds at most one
 // event of each group. Groups run side by side; where an event is given back, all behind it in its group go back too.
@@ -40,9 +45,15 @@ type Config struct {
 
 	Queue        string `yaml:"queue" doc:"name, URL or ARN of the queue" example:"orders"`
 	aws.Settings `yaml:",inline"`
-	Wait         time.Duration `yaml:"wait,omitempty" default:"20s" min:"0s" max:"20s" doc:"how long a receive waits for messages (long polling); whole seconds"`
-	Visibility   time.Duration `yaml:"visibility,omitempty" min:"1s" max:"12h" doc:"how long a message stays hidden without a sign of leat; extended while it is in hand; whole seconds; default: the queue's own"`
-	Receivers    Receivers     `yaml:"receivers,omitempty" doc:"how many receives wait at a time: more while they come back full, fewer while they come back empty"`
+	Reading      `yaml:",inline"`
+}
+
+// Reading says how a queue is read. Sources that are fed by a queue have it too.
+type Reading struct {
+	Wait       time.Duration `yaml:"wait,omitempty" default:"20s" min:"0s" max:"20s" doc:"how long a receive waits for messages (long polling); whole seconds"`
+	Visibility time.Duration `yaml:"visibility,omitempty" min:"1s" max:"12h" doc:"how long a message stays hidden without a sign of leat; extended while it is in hand; whole seconds; default: the queue's own"`
+	Receivers  Receivers     `yaml:"receivers,omitempty" doc:"how many receives wait at a time: more while they come back full, fewer while they come back empty"`
+	S3         Pointers      `yaml:"s3,omitempty" doc:"messages of the SQS and SNS extended clients, whose body lies in S3"`
 }
 
 // Place implements config.Place.
@@ -62,13 +73,18 @@ func (c Config) Validate() error {
 	if err := c.Settings.Check(); err != nil {
 		return &config.FieldError{Field: "endpoint", Err: err}
 	}
-	for field, d := range map[string]time.Duration{"wait": c.Wait, "visibility": c.Visibility} {
+	return c.Reading.Validate()
+}
+
+// Validate implements config.Validator.
+func (r Reading) Validate() error {
+	for field, d := range map[string]time.Duration{"wait": r.Wait, "visibility": r.Visibility} {
 		if d%time.Second != 0 {
 			return &config.FieldError{Field: field, Err: errors.New("SQS counts whole seconds")}
 		}
 	}
-	if c.Receivers.Max != 0 && c.Receivers.Min > c.Receivers.Max {
-		return &config.FieldError{Field: "receivers", Err: fmt.Errorf("min %d is above max %d", c.Receivers.Min, c.Receivers.Max)}
+	if r.Receivers.Max != 0 && r.Receivers.Min > r.Receivers.Max {
+		return &config.FieldError{Field: "receivers", Err: fmt.Errorf("min %d is above max %d", r.Receivers.Min, r.Receivers.Max)}
 	}
 	return nil
 }
@@ -87,7 +103,9 @@ type Source struct {
 	fifo       bool
 	content    bool // ContentBasedDeduplication
 	visibility time.Duration
+	last       int // the receive after which the queue gives a message up; 0: it never does
 
+	objects  *objects
 	counts   Counts
 	hand     *hand
 	settler  *settler
@@ -137,6 +155,7 @@ func (s *Source) Subscribe(ctx context.Context, _ string) (<-chan *message.Messa
 	s.stop, s.quit = stop, quit
 	s.settler = newSettler(working, s)
 	s.hand = newHand(s)
+	s.show(s.env.Metrics)
 	out := make(chan *message.Message)
 	s.beating.Go(func() { s.hand.beat(working) })
 	s.received.Go(func() { s.hand.send(receiving, out) })
@@ -152,30 +171,31 @@ func (s *Source) find(ctx context.Context) error {
 		return err
 	}
 	settings := s.cfg.Settings
-	if settings.Region == "" {
+	if at.Region != "" { // an ARN or URL says where the queue is
 		settings.Region = at.Region
 	}
 	cfg, err := aws.Load(ctx, settings, s.transport, s.cfg.Receivers.Max+settleCalls+beatCalls)
 	if err != nil {
-		return fmt.Errorf("queue %s: %w", s.cfg.Queue, err)
+		return aws.AtStart(err, "queue "+s.cfg.Queue, "")
 	}
 	s.aws, s.client = cfg, aws.NewSQS(cfg)
+	s.objects = newObjects(cfg, settings.Endpoint, s.cfg.S3, s.env.MaxEventSize, s.log)
 	if s.url = at.URL; s.url == "" {
 		in := &sqs.GetQueueUrlInput{QueueName: &at.Name}
 		if at.Account != "" {
 			in.QueueOwnerAWSAccountId = &at.Account
 		}
-		got, err := retry(ctx, func() (*sqs.GetQueueUrlOutput, error) { return s.client.GetQueueUrl(ctx, in) })
+		got, err := aws.Retry(ctx, settings, func() (*sqs.GetQueueUrlOutput, error) { return s.client.GetQueueUrl(ctx, in) })
 		if err != nil {
-			return aws.Explain(err, "queue "+s.cfg.Queue, "sqs:GetQueueUrl")
+			return aws.AtStart(err, "queue "+s.cfg.Queue, "sqs:GetQueueUrl")
 		}
 		s.url = *got.QueueUrl
 	}
-	got, err := retry(ctx, func() (*sqs.GetQueueAttributesOutput, error) {
+	got, err := aws.Retry(ctx, settings, func() (*sqs.GetQueueAttributesOutput, error) {
 		return s.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &s.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	})
 	if err != nil {
-		return aws.Explain(err, "queue "+s.cfg.Queue, "sqs:GetQueueAttributes")
+		return aws.AtStart(err, "queue "+s.cfg.Queue, "sqs:GetQueueAttributes")
 	}
 	s.fifo = at.FIFO()
 	s.content = got.Attributes["ContentBasedDeduplication"] == "true"
@@ -188,11 +208,18 @@ func (s *Source) find(ctx context.Context) error {
 		s.visibility = 30 * time.Second
 		s.cfg.Visibility = s.visibility
 	}
-	if n := redriveAfter(got.Attributes["RedrivePolicy"]); n > 0 && n < 3 {
+	switch n := redriveAfter(got.Attributes["RedrivePolicy"]); {
+	case n >= fewestReceives:
+		s.last = n
+	case n > 0:
 		s.log.Warn("sqs: the queue moves messages to its dead-letter queue after very few receives; a broken connection may cost one", "maxReceiveCount", n)
 	}
 	return nil
 }
+
+// fewestReceives is the least maxReceiveCount at which a message that comes for the last time is parked instead of
+// tried: below it, an unlucky receive would be enough.
+const fewestReceives = 3
 
 var maxReceiveCount = regexp.MustCompile(`"maxReceiveCount"\s*:\s*"?([0-9]+)`)
 
@@ -214,6 +241,7 @@ func (s *Source) Close() error {
 	s.stop()
 	s.received.Wait()
 	left := s.settler.finish(closeWithin)
+	s.objects.finish(closeWithin)
 	s.quit()
 	s.beating.Wait()
 	aws.Close(s.aws)

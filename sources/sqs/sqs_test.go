@@ -368,7 +368,7 @@ func TestQueueGoneWhileRunning(t *testing.T) {
 		cloud := awsfake.New(nil)
 		cloud.CreateQueue(awsfake.Queue{Name: "q"})
 		out := &lines{}
-		s := start(t, cloud, Config{Queue: "q", Receivers: Receivers{Min: 4}}, slog.New(slog.NewTextHandler(out, nil)))
+		s := start(t, cloud, Config{Queue: "q", Reading: Reading{Receivers: Receivers{Min: 4}}}, slog.New(slog.NewTextHandler(out, nil)))
 		fill(cloud, "q", 1)
 		settle(s.next(), event.Committed)
 		time.Sleep(time.Second)
@@ -402,8 +402,8 @@ func TestValidate(t *testing.T) {
 		{c: Config{Queue: "q"}},
 		{c: Config{Queue: "q/r"}, want: "queue"},
 		{c: Config{Queue: "q", Settings: aws.Settings{Endpoint: "localhost"}}, want: "endpoint"},
-		{c: Config{Queue: "q", Wait: 1500 * time.Millisecond}, want: "whole seconds"},
-		{c: Config{Queue: "q", Receivers: Receivers{Min: 4, Max: 2}}, want: "min 4 is above max 2"},
+		{c: Config{Queue: "q", Reading: Reading{Wait: 1500 * time.Millisecond}}, want: "whole seconds"},
+		{c: Config{Queue: "q", Reading: Reading{Receivers: Receivers{Min: 4, Max: 2}}}, want: "min 4 is above max 2"},
 	} {
 		err := tt.c.Validate()
 		if (err == nil) != (tt.want == "") || (err != nil && !strings.Contains(err.Error(), tt.want)) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"github.com/leatdev/leat/pipeline/aws"
 )
 
 // sleep waits; false where ctx was done first.
@@ -24,20 +22,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func backoff(n int, first, most time.Duration) time.Duration {
 	d := min(first<<min(n-1, 20), most)
 	return d/2 + rand.N(d/2+1)
-}
-
-// retry repeats a call that may fare better soon, a few times.
-func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
-	for n := 1; ; n++ {
-		out, err := call()
-		if err == nil || n == 4 {
-			return out, err
-		}
-		if k := aws.KindOf(err); k != aws.Unreachable && k != aws.Throttled {
-			return out, err
-		}
-		if !sleep(ctx, backoff(n, 100*time.Millisecond, time.Second)) {
-			return out, err
-		}
-	}
 }

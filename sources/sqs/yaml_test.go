@@ -34,7 +34,7 @@ func TestYAML(t *testing.T) {
 		t.Fatalf("%v", ds)
 	}
 	p := c.Pipelines[0]
-	want := sqs.Config{Queue: "orders", Settings: aws.Settings{Region: "eu-west-1"}, Wait: 20 * time.Second, Receivers: sqs.Receivers{Min: 1, Max: 4}}
+	want := sqs.Config{Queue: "orders", Settings: aws.Settings{Region: "eu-west-1"}, Reading: sqs.Reading{Wait: 20 * time.Second, Receivers: sqs.Receivers{Min: 1, Max: 4}, S3: sqs.Pointers{Mode: "fetch"}}}
 	if diff := cmp.Diff(want, p.Source.Plugin.Config); diff != "" {
 		t.Errorf("source (-want +got):\n%s", diff)
 	}

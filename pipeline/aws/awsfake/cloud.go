@@ -26,7 +26,9 @@ type Cloud struct {
 	rules  map[string]*rule // by ARN
 	wake   chan struct{}    // closed and made anew when a message may have become visible
 	calls  map[string]int
-	serial int
+	// objects are S3's, by bucket and key.
+	objects map[string]string
+	serial  int
 }
 
 // New makes a cloud with the default bus and no queue. Faults decides what goes wrong with the n-th call (from 0) of an
@@ -37,7 +39,7 @@ func New(faults func(op string, n int) Fault) *Cloud {
 	}
 	return &Cloud{
 		faults: faults, queues: map[string]*queue{}, buses: map[string][]Entry{"default": nil}, rules: map[string]*rule{},
-		wake: make(chan struct{}), calls: map[string]int{},
+		wake: make(chan struct{}), calls: map[string]int{}, objects: map[string]string{},
 	}
 }
 
@@ -77,7 +79,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !ok {
-		w.WriteHeader(http.StatusNotFound)
+		c.s3(w, r)
 		return
 	}
 	c.mu.Lock()
