@@ -118,7 +118,7 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no words on stderr but errors")
 	root.AddCommand(
 		a.runCommand(), a.validateCommand(), a.matchCommand(), a.storeCommand(), a.tableCommand(), a.poisonCommand(),
-		a.statusCommand(), a.configCommand(), a.listCommand(), a.describeCommand(), a.healthcheckCommand(), a.versionCommand(),
+		a.statusCommand(), a.configCommand(), a.listCommand(), a.describeCommand(), a.graphCommand(), a.healthcheckCommand(), a.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -193,3 +193,37 @@ func fieldDocs(out []FieldDoc, prefix string, t reflect.Type, depth int) []Field
 	}
 	return out
 }
+
+// Summary names what a plugin is about, in one line without secrets: what a sink writes to, the place that a source
+// reads, else the values of the required fields.
+func Summary(p Plugin) string {
+	switch x := p.Config.(type) {
+	case nil:
+		return ""
+	case targeted:
+		return x.Target()
+	}
+	v := reflect.ValueOf(p.Config)
+	if v.Kind() != reflect.Struct {
+		return ""
+	}
+	info := structureOf(v.Type())
+	var words []string
+	for i := range info.fields {
+		f := &info.fields[i]
+		if !f.required && !contains([]string{"queue", "bus", "topic", "url"}, f.name) {
+			continue
+		}
+		switch x := v.FieldByIndex(f.index).Interface().(type) {
+		case string:
+			words = append(words, x)
+		case []string:
+			words = append(words, x...)
+		case Text:
+			words = append(words, x.Source)
+		case Expr:
+			words = append(words, x.Source)
+		}
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
+}

@@ -20,10 +20,26 @@ type Place interface {
 // what it sets does not keep them from the source's pattern or from a match above it. Fields that it does not set are
 // those of an event that has matched once.
 func (c scope) checkLoop(n *yaml.Node, src *Source, steps []Step, s *Step) {
+	if !feeds(s, src, steps) {
+		return
+	}
+	to := s.Forward.Sink.Config.(Place)
+	m, _ := c.member(n, "forward")
+	c.in("forward").warn(m.key, CodeLoop, "this forward feeds its own pipeline: "+to.Place()+" is what the source reads, and its pattern lets these events through",
+		"give the events a `source` or `type` that the pattern does not name")
+}
+
+// Feeds reports whether what a forward writes may come in at a pipeline: both name the same place, and no pattern of the
+// pipeline's source or of a match above everything that changes events keeps it out.
+func Feeds(s *Step, to *Pipeline) bool {
+	return s.Forward != nil && feeds(s, &to.Source, to.Steps)
+}
+
+func feeds(s *Step, src *Source, steps []Step) bool {
 	from, ok1 := src.Plugin.Config.(Place)
 	to, ok2 := s.Forward.Sink.Config.(Place)
 	if !ok1 || !ok2 || from.Place() != to.Place() {
-		return
+		return false
 	}
 	known := map[string]string{}
 	for path, text := range map[string]Text{"source": s.Forward.Source, "detail-type": s.Forward.Type} {
@@ -45,12 +61,10 @@ func (c scope) checkLoop(n *yaml.Node, src *Source, steps []Step, s *Step) {
 			continue
 		}
 		if compiled, err := pattern.Compile(p.JSON); err != nil || pattern.Overlap(compiled, known) == pattern.No {
-			return
+			return false
 		}
 	}
-	m, _ := c.member(n, "forward")
-	c.in("forward").warn(m.key, CodeLoop, "this forward feeds its own pipeline: "+to.Place()+" is what the source reads, and its pattern lets these events through",
-		"give the events a `source` or `type` that the pattern does not name")
+	return true
 }
 
 // patternOf gives the event pattern of a source's config.

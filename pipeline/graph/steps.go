@@ -1,0 +1,76 @@
+package graph
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"github.com/leatdev/leat/config"
+)
+
+// way is a case of a branch.
+type way struct {
+	label string
+	steps []config.Step
+}
+
+// ways gives the cases of a branch, nil for other steps.
+func ways(*config.Step) []way { return nil }
+
+// logOf gives the store whose log an event_log source reads.
+func logOf(p *config.Pipeline) string { return p.Store }
+
+// reads adds what a step reads beside its event.
+func (b *builder) reads(*config.Step, int) {}
+
+// show says what a step is: its kind, and its name or what it does.
+func show(s *config.Step) (kind Kind, title, text string) {
+	kind = Step
+	switch {
+	case s.Filter != nil:
+		title, text = "filter", s.Filter.Source
+	case s.Match != nil:
+		title, text = "match", patternText(s.Match)
+	case s.Map != nil:
+		title, text = "map", mapText(s.Map)
+	case s.Append != nil:
+		kind, title, text = Append, "append", s.Append.Stream.Source
+	case s.Handle != nil:
+		title, text = "handle", s.Handle.Name
+	default:
+		title = "step"
+	}
+	if s.Name != "" {
+		title += " " + s.Name
+	}
+	return kind, title, text
+}
+
+// patternText is a pattern in one line.
+func patternText(p *config.Pattern) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, p.JSON); err != nil {
+		return string(p.JSON)
+	}
+	return b.String()
+}
+
+// mapText lists the paths that a map changes.
+func mapText(m *config.Map) string {
+	var paths []string
+	var walk func(prefix string, t config.Tree)
+	walk = func(prefix string, t config.Tree) {
+		if t.Leaf != nil {
+			paths = append(paths, prefix)
+			return
+		}
+		for _, f := range t.Fields {
+			walk(strings.TrimPrefix(prefix+"."+f.Name, "."), f.Tree)
+		}
+	}
+	walk("", m.Set)
+	for _, p := range m.Unset {
+		paths = append(paths, "-"+p)
+	}
+	return strings.Join(paths, ", ")
+}
