@@ -54,6 +54,7 @@ type Pipeline struct {
 	Limits Limits        `yaml:"limits,omitempty" doc:"what may be in flight"`
 	Outbox bool          `yaml:"outbox,omitempty" doc:"record each event in $outbox.<pipeline> before anything is sent"`
 	Drain  time.Duration `yaml:"drain,omitempty" default:"25s" doc:"how long work in flight may take to finish at a stop"`
+	Lease  time.Duration `yaml:"lease,omitempty" default:"10s" min:"1s" max:"10m" doc:"how long a replica may be silent before another takes over its relays; for stores that several processes share"`
 }
 
 // Defaults is what every pipeline starts from.
@@ -63,6 +64,7 @@ type Defaults struct {
 	Store  string        `yaml:"store,omitempty" default:"main" doc:"name of the store"`
 	Limits Limits        `yaml:"limits,omitempty" doc:"what may be in flight"`
 	Drain  time.Duration `yaml:"drain,omitempty" default:"25s" doc:"how long work in flight may take to finish at a stop"`
+	Lease  time.Duration `yaml:"lease,omitempty" default:"10s" min:"1s" max:"10m" doc:"how long a replica may be silent before another takes over its relays; for stores that several processes share"`
 }
 
 // Limits bound what a pipeline holds in memory.

@@ -18,7 +18,7 @@ type pipelineScope struct {
 // decodePipeline decodes one entry of pipelines.
 func (l *loader) decodePipeline(e entry, base Defaults) {
 	clear(l.scopes) // they gather what their expressions read
-	p := &Pipeline{Name: e.key.Value, Retry: base.Retry, Poison: base.Poison, Store: base.Store, Limits: base.Limits, Drain: base.Drain}
+	p := &Pipeline{Name: e.key.Value, Retry: base.Retry, Poison: base.Poison, Store: base.Store, Limits: base.Limits, Drain: base.Drain, Lease: base.Lease}
 	l.cfg.Pipelines = append(l.cfg.Pipelines, p)
 	c := scope{l: l, f: e.f, path: &path{up: &path{name: "pipelines"}, name: p.Name}, roots: filter.Event, limit: everything}
 	p.Pos = c.pos(e.key)

@@ -14,7 +14,7 @@ type brokenStore struct {
 	eventstore.Store
 	mu sync.Mutex
 	// before is asked before a call, after when it went through: an error of it is an answer that was lost. The names
-	// are commit, advance and apply.
+	// are commit, advance, apply and, of what several replicas share, lease, join and roster.
 	before, after func(call string) error
 	commits       [][]*eventstore.Unit
 	slow          time.Duration // what a commit takes
@@ -89,4 +89,35 @@ func (t brokenTables) Apply(ctx context.Context, w *table.Write) error {
 
 func (t brokenTables) RenameRelay(ctx context.Context, was, now string) error {
 	return t.Store.(table.Renamer).RenameRelay(ctx, was, now)
+}
+
+// sharedStore is a store that several daemons have open, each through a brokenStore of its own.
+type sharedStore struct{ *brokenStore }
+
+func (s sharedStore) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (l eventstore.Lease, err error) {
+	err = s.call(ctx, "lease", func() (err error) { l, err = s.Store.Acquire(ctx, name, owner, ttl); return err })
+	return l, err
+}
+
+func (s sharedStore) Renew(ctx context.Context, l eventstore.Lease, ttl time.Duration) (out eventstore.Lease, err error) {
+	err = s.call(ctx, "lease", func() (err error) { out, err = s.Store.Renew(ctx, l, ttl); return err })
+	return out, err
+}
+
+func (s sharedStore) Release(ctx context.Context, l eventstore.Lease) error {
+	return s.call(ctx, "lease", func() error { return s.Store.Release(ctx, l) })
+}
+
+func (s sharedStore) Join(ctx context.Context, r eventstore.Replica, ttl time.Duration, specs []eventstore.RelaySpec) (out eventstore.Replica, err error) {
+	err = s.call(ctx, "join", func() (err error) { out, err = s.Store.(eventstore.Replicas).Join(ctx, r, ttl, specs); return err })
+	return out, err
+}
+
+func (s sharedStore) Leave(ctx context.Context, pipeline, owner string) error {
+	return s.call(ctx, "join", func() error { return s.Store.(eventstore.Replicas).Leave(ctx, pipeline, owner) })
+}
+
+func (s sharedStore) Roster(ctx context.Context, pipeline string, leases []string) (out eventstore.Roster, err error) {
+	err = s.call(ctx, "roster", func() (err error) { out, err = s.Store.(eventstore.Replicas).Roster(ctx, pipeline, leases); return err })
+	return out, err
 }

@@ -126,7 +126,7 @@ func (p *pipe) noteOwn(u *eventstore.Unit) {
 func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) (unknown bool, err error) {
 	for attempt := 1; ; attempt++ {
 		start := p.now()
-		err := p.store.Commit(p.hard, units, eventstore.CommitOptions{Ordered: ordered})
+		err := p.store.Commit(p.hard, units, eventstore.CommitOptions{Ordered: ordered, Fence: p.fenceOf(units)})
 		if err == nil {
 			if attempt > 1 {
 				p.trouble.clear("store")
@@ -135,6 +135,10 @@ func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) (unknow
 			return unknown, nil
 		}
 		if p.hard.Err() != nil {
+			return unknown, err
+		}
+		if errors.Is(err, eventstore.ErrFenced) {
+			p.fenced(err)
 			return unknown, err
 		}
 		if errors.Is(err, eventstore.ErrClosed) || errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrReadOnly) {
@@ -183,7 +187,7 @@ func (p *pipe) flushPlaces() {
 	for i := range cursors {
 		units[i] = &eventstore.Unit{Pipeline: p.cfg.Name, Cursor: &cursors[i]}
 	}
-	if _, err := p.write(units, false, 0); err != nil && !errors.Is(err, context.Canceled) {
+	if _, err := p.write(units, false, 0); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, eventstore.ErrFenced) {
 		p.log.Warn("the source's place was not saved; some events will come again", "error", fmt.Errorf("pipeline: %w", err))
 	}
 }

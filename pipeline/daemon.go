@@ -46,8 +46,8 @@ type Options struct {
 	OpenSink   func(ctx context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error)
 	OpenSource func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error)
 	Mux        Mounter
-	// Instance owns the relays' leases. Two daemons that share a store need different ones; "" is "local", for stores
-	// that one process has to itself: a restart then goes on at once.
+	// Instance owns the leases of relays. Two daemons that share a store need different ones; "" is a name that no other
+	// process has, or "local" for stores that one process has to itself: there a restart goes on at once.
 	Instance string
 }
 
@@ -66,6 +66,7 @@ type Daemon struct {
 	hubs    map[string]*tap.Hub
 	started chan struct{}
 	opened  bool
+	unique  string
 }
 
 // New makes a daemon; nothing is opened before Run.
@@ -94,10 +95,7 @@ func New(cfg *config.Config, o Options) *Daemon {
 	if o.OpenSource == nil {
 		o.OpenSource = sources.Open
 	}
-	if o.Instance == "" {
-		o.Instance = "local"
-	}
-	return &Daemon{cfg: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, hubs: map[string]*tap.Hub{}, started: make(chan struct{})}
+	return &Daemon{unique: unique(), cfg: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, hubs: map[string]*tap.Hub{}, started: make(chan struct{})}
 }
 
 // Run opens the stores and runs every pipeline until its input has ended and its relays have reached the head of the
@@ -160,7 +158,7 @@ func (d *Daemon) open(ctx context.Context) error {
 		d.stores[name] = s
 		d.mu.Unlock()
 	}
-	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, clock: d.o.Clock, random: d.o.Random, instance: d.o.Instance, tables: d.cfg.Tables,
+	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, clock: d.o.Clock, random: d.o.Random, instance: d.instance, tables: d.cfg.Tables,
 		sourceOf: d.openSource, sinkOf: d.openSink, hub: d.hub}
 	for _, c := range d.cfg.Pipelines {
 		p, err := newPipe(c, d.stores[c.Store], env)
@@ -190,6 +188,26 @@ func (d *Daemon) storeNames() []string {
 		return slices.Sorted(maps.Keys(d.cfg.Stores))
 	}
 	return slices.Sorted(maps.Keys(used))
+}
+
+// unique makes a name that no other process has: host, process and chance, as processes of containers share numbers.
+func unique() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s-%d-%08x", host, os.Getpid(), rand.Uint32())
+}
+
+// instance gives the name by which the daemon owns leases in a store.
+func (d *Daemon) instance(s eventstore.Store) string {
+	switch _, shared := s.(eventstore.Replicas); {
+	case d.o.Instance != "":
+		return d.o.Instance
+	case shared:
+		return d.unique
+	}
+	return "local"
 }
 
 func (d *Daemon) openSource(p *pipe) (sources.Source, error) {

@@ -19,6 +19,7 @@ type feedConfig struct {
 	Ordered bool `yaml:"ordered,omitempty"`
 	Cursor  bool `yaml:"cursor,omitempty"`
 	Keyed   bool `yaml:"keyed,omitempty"`
+	Alone   bool `yaml:"alone,omitempty"`
 }
 
 // feed is a source under the test's hand.
@@ -37,7 +38,9 @@ func newFeed(t *testing.T, c feedConfig) *feed {
 	return &feed{t: t, cfg: c, messages: make(chan *message.Message, 1000), late: make(chan chan *message.Message, 1)}
 }
 
-func (f *feed) Traits() sources.Traits { return sources.Traits{Ordered: f.cfg.Ordered, Ends: true} }
+func (f *feed) Traits() sources.Traits {
+	return sources.Traits{Ordered: f.cfg.Ordered, Ends: true, Alone: f.cfg.Alone}
+}
 
 // Err implements sources.Failing.
 func (f *feed) Err() error { return f.fault }

@@ -6,9 +6,9 @@ import (
 
 // fill puts pages together until one is full or the first of it has waited for `batch: {wait}`. Pages without events
 // are handed on at once with what there is: nobody waits for them. At the end of the input nothing waits any more.
-func (r *relay) fill(in <-chan *eventstore.Page, out chan<- *eventstore.Page) {
+func (r *relay) fill(t *tenure, in <-chan *eventstore.Page, out chan<- *eventstore.Page) {
 	b := &r.plan.frame.Batch
-	stop := r.pipe.relaysStop.Done()
+	stop := t.stop.Done()
 	for {
 		var page *eventstore.Page
 		select {

@@ -57,8 +57,8 @@ func (t *forwardTarget) commit(ctx context.Context, r *relay, to int64, park []p
 	if to < 0 {
 		to = from
 	}
-	err := r.pipe.persist(ctx, func() error {
-		err := r.pipe.store.AdvanceRelay(ctx, eventstore.Advance{Relay: r.plan.id, Epoch: r.lease.Epoch, From: from, To: to, Park: park, Unpark: unpark})
+	err := r.persist(ctx, func() error {
+		err := r.pipe.store.AdvanceRelay(ctx, eventstore.Advance{Relay: r.plan.id, Epoch: r.epoch(), From: from, To: to, Park: park, Unpark: unpark})
 		if errors.Is(err, eventstore.ErrFenced) && to > from && r.stands(ctx, to) {
 			return nil // an earlier try, whose answer was lost, had gone through
 		}
@@ -80,7 +80,7 @@ func (r *relay) stands(ctx context.Context, at int64) bool {
 	}
 	for i := range all {
 		if all[i].ID == r.plan.id {
-			return all[i].Position == at && all[i].Epoch == r.lease.Epoch
+			return all[i].Position == at && all[i].Epoch == r.epoch()
 		}
 	}
 	return false

@@ -159,7 +159,7 @@ func (r *relay) again(ctx context.Context) error {
 // parkedEntries lists what the relay has parked, in the order of the log.
 func (r *relay) parkedEntries(ctx context.Context) ([]poison.Entry, error) {
 	var all []poison.Entry
-	err := r.pipe.persist(ctx, func() error {
+	err := r.persist(ctx, func() error {
 		all = nil
 		for e, err := range r.pipe.store.ListParked(ctx, poison.Filter{Relay: r.plan.id}) {
 			if err != nil {
@@ -213,7 +213,7 @@ func again(e *poison.Entry, was *poison.Entry) {
 // parkedEvent gives the event of an entry: from the log, with the body that a person gave it.
 func (r *relay) parkedEvent(ctx context.Context, e *poison.Entry) (*event.Recorded, error) {
 	var ev *event.Recorded
-	err := r.pipe.persist(ctx, func() error {
+	err := r.persist(ctx, func() error {
 		for got, err := range r.pipe.store.ReadAll(ctx, eventstore.ReadOptions{From: e.Position, To: e.Position}) {
 			if err != nil {
 				return fmt.Errorf("pipeline: read position %d: %w", e.Position, err)

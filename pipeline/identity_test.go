@@ -312,7 +312,7 @@ func TestFencedOwnerStops(t *testing.T) {
 				r.wait()
 				id := r.pipe().relays[0].plan.id
 				// Paused for longer than its lease, so that another has taken over.
-				l := r.pipe().relays[0].lease
+				l := r.pipe().relays[0].term.Load().now()
 				if err := r.store.Release(context.Background(), l); err != nil {
 					t.Fatal(err)
 				}
@@ -341,14 +341,14 @@ func TestFencedOwnerStops(t *testing.T) {
 func TestLostLeaseStops(t *testing.T) {
 	run(t, pipelineOf(toA), func(r *rig) {
 		r.start()
-		l := r.pipe().relays[0].lease
+		l := r.pipe().relays[0].term.Load().now()
 		if err := r.store.Release(context.Background(), l); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.store.Acquire(context.Background(), l.Name, "another", time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		sleepFor(leaseTime) // without an event: the renewal tells
+		sleepFor(r.pipe().cfg.Lease) // without an event: the renewal tells
 		r.join()
 		if !errors.Is(r.err, eventstore.ErrFenced) {
 			t.Errorf("ended with %v", r.err)

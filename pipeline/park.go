@@ -36,7 +36,7 @@ func (p *pipe) retryLoop() {
 		case <-tick.C:
 		}
 		for _, r := range p.relays {
-			if p.plan.log && (told || r.mayResend()) {
+			if p.plan.log && r.mine.Load() && (told || r.mayResend()) {
 				r.poke()
 			}
 		}

@@ -40,6 +40,9 @@ type pipe struct {
 	ordered bool // batches enter in the order of the source
 	lanes   bool // order_by: events with the same value are ordered, others are not
 	relays  []*relay
+	seats   *seats
+	intake  *seat // of a source that one replica alone may read; else nil
+	fence   atomic.Pointer[eventstore.Lease]
 	within  func(ctx context.Context, tx table.Tx, written []event.Recorded) error
 	copies  *copies
 
@@ -86,7 +89,7 @@ type environment struct {
 	now      func() time.Time
 	clock    clock.Clock
 	random   func() float64
-	instance string
+	instance func(eventstore.Store) string
 	sourceOf func(p *pipe) (sources.Source, error)
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
 	tables   map[string]*config.Table
@@ -139,16 +142,20 @@ func (p *pipe) open(ctx context.Context) error {
 			return err
 		}
 	}
+	p.seats = p.newSeats()
+	if p.source, err = p.env.sourceOf(p); err != nil {
+		return err
+	}
+	t := sources.TraitsOf(p.source)
+	if t.Alone && p.seats.replicas != nil {
+		p.intake = p.seats.add(p.cfg.Name+"#intake", func() context.Context { return p.soft })
+	}
 	if err := p.openRelays(ctx); err != nil {
 		return err
 	}
 	if err := p.openInline(ctx); err != nil {
 		return err
 	}
-	if p.source, err = p.env.sourceOf(p); err != nil {
-		return err
-	}
-	t := sources.TraitsOf(p.source)
 	p.lanes = p.plan.orderBy != nil && p.plan.log
 	p.ordered = t.Ordered || p.plan.orderBy != nil
 	if p.lanes {
@@ -158,13 +165,6 @@ func (p *pipe) open(ctx context.Context) error {
 }
 
 func (p *pipe) openRelays(ctx context.Context) error {
-	if len(p.plan.relays) == 0 {
-		if p.plan.log {
-			_, err := p.store.SetRelays(ctx, p.cfg.Name, nil)
-			return err
-		}
-		return nil
-	}
 	for _, rp := range p.plan.relays {
 		rp.retry = p.cfg.Retry
 		if rp.frame.Retry != nil {
@@ -204,11 +204,19 @@ func (p *pipe) openRelays(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if p.intake == nil {
+		return nil
+	}
+	if err := p.seats.join(ctx); err != nil {
+		return err
+	}
+	_, err := p.seats.first(ctx, p.intake)
+	return err
 }
 
-// persist calls write until it succeeds, the pipeline stops, or somebody else owns the relay.
-func (p *pipe) persist(ctx context.Context, write func() error) error {
+// persist calls write until it succeeds, the relay stops, or somebody else owns it.
+func (r *relay) persist(ctx context.Context, write func() error) error {
+	p := r.pipe
 	for attempt := 1; ; attempt++ {
 		err := write()
 		switch {
@@ -225,7 +233,7 @@ func (p *pipe) persist(ctx context.Context, write func() error) error {
 		}
 		p.trouble.set("store", err)
 		p.limited("store").Error("the store cannot write; trying again", "error", err, "attempt", attempt)
-		if !p.sleep(p.backoff(&p.outageRetry, min(attempt+1, 16)), p.relaysStop, ctx) {
+		if !p.sleep(p.backoff(&p.outageRetry, min(attempt+1, 16)), r.stop(), ctx) {
 			return errStopped
 		}
 	}
@@ -268,11 +276,9 @@ func (p *pipe) close() error {
 		if r.target != nil {
 			errs = append(errs, r.target.close())
 		}
-		if r.lease.Name != "" {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			errs = append(errs, p.store.Release(ctx, r.lease))
-			cancel()
-		}
+	}
+	if p.seats != nil {
+		p.seats.close()
 	}
 	if p.copies.sink != nil {
 		errs = append(errs, p.copies.sink.Close())

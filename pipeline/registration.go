@@ -11,49 +11,126 @@ import (
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/table"
 )
 
-// register tells the store of the relays and takes their leases.
+// register tells the store of the relays, and takes the leases that are this process's. What is wrong with a relay's
+// definition is said before anything is registered.
 func (p *pipe) register(ctx context.Context) error {
-	specs := make([]eventstore.RelaySpec, len(p.relays))
-	for i, r := range p.relays {
+	s := p.seats
+	for _, r := range p.relays {
 		from, err := p.startOf(ctx, r.plan)
 		if err != nil {
 			return err
 		}
-		specs[i] = eventstore.RelaySpec{ID: r.plan.id, Pipeline: p.cfg.Name, Kind: r.plan.kind, Target: r.plan.target, Definition: r.plan.definition, From: from}
-		specs[i].Was = r.plan.was
+		spec := eventstore.RelaySpec{ID: r.plan.id, Pipeline: p.cfg.Name, Kind: r.plan.kind, Target: r.plan.target, Definition: r.plan.definition, From: from, Was: r.plan.was}
+		if t, ok := r.target.(*tableTarget); ok {
+			spec.Definition = fmt.Sprintf("%s v%d", spec.Definition, t.def.Version)
+		}
+		s.specs = append(s.specs, spec)
+		r.seat = s.add(r.plan.id, func() context.Context { return p.relaysStop })
 	}
-	if err := p.checkTables(ctx, specs); err != nil {
-		return err
+	if err := p.check(ctx); err != nil {
+		if !s.outdated(ctx) {
+			return err
+		}
+		p.log.Warn("a replica has a newer definition of the pipeline: this one leaves the relays to it", "reason", err)
 	}
-	known, err := p.store.SetRelays(ctx, p.cfg.Name, specs)
-	if err != nil {
+	if err := s.join(ctx); err != nil {
 		return fmt.Errorf("register relays: %w", err)
 	}
-	for i, r := range p.relays {
-		if r.lease, err = p.store.Acquire(ctx, r.plan.id, p.env.instance, leaseTime); err != nil {
+	if p.intake != nil {
+		if _, err := s.first(ctx, p.intake); err != nil {
+			return fmt.Errorf("intake: %w", err)
+		}
+	}
+	for _, r := range p.relays {
+		r.head.Store(p.head.Position)
+		t, err := s.first(ctx, r.seat)
+		if err != nil {
 			return fmt.Errorf("relay %s: %w", r.plan.name, err)
 		}
-		r.paused.Store(known[i].Paused)
-		r.head.Store(p.head.Position)
-		at := known[i].Position
+		if t == nil {
+			continue
+		}
+		r.term.Store(t)
+		if err := r.open(ctx); err != nil {
+			return fmt.Errorf("relay %s: %w", r.plan.name, err)
+		}
+		t.opened = true
+	}
+	return nil
+}
+
+// check looks for definitions that the store's relays and tables stand against.
+func (p *pipe) check(ctx context.Context) error {
+	if err := p.checkTables(ctx, p.seats.specs); err != nil {
+		return err
+	}
+	for _, r := range p.relays {
 		if t, ok := r.target.(*tableTarget); ok {
-			// The store's own checkpoint of a table's relay stays where the relay was to start.
-			if at, err = t.open(ctx, r, known[i].Position); err != nil {
+			if err := t.ensure(ctx, r); err != nil {
 				return fmt.Errorf("relay %s: %w", r.plan.name, err)
 			}
-		} else {
-			r.position.Store(at)
-		}
-		r.seen.Store(at)
-		r.saved = p.now()
-		r.metrics.Position(at, p.head.Position)
-		if err := r.remember(ctx); err != nil {
-			return err
 		}
 	}
 	return nil
+}
+
+// open reads where the relay stands, and takes its target under the tenure's epoch.
+func (r *relay) open(ctx context.Context) error {
+	all, err := r.pipe.store.ListRelays(ctx, r.pipe.cfg.Name)
+	if err != nil {
+		return fmt.Errorf("list relays: %w", err)
+	}
+	i := slices.IndexFunc(all, func(k eventstore.Relay) bool { return k.ID == r.plan.id })
+	if i < 0 {
+		return fmt.Errorf("%w: the store has no relay %q", eventstore.ErrFenced, r.plan.id)
+	}
+	head, err := r.pipe.store.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	r.paused.Store(all[i].Paused)
+	r.head.Store(head.Position)
+	at := all[i].Position
+	if t, ok := r.target.(*tableTarget); ok {
+		// The store's own checkpoint of a table's relay stays where the relay was to start.
+		if at, err = t.open(ctx, r, at); err != nil {
+			return err
+		}
+	} else {
+		r.position.Store(at)
+	}
+	r.seen.Store(at)
+	r.saved = r.pipe.now()
+	r.metrics.Position(at, head.Position)
+	r.holding.restore(held{})
+	return r.remember(ctx)
+}
+
+// resume is open for a tenure that begins while the pipeline runs: it goes on until that succeeds. False means that the
+// tenure is over.
+func (r *relay) resume(t *tenure) bool {
+	p := r.pipe
+	for attempt := 1; ; attempt++ {
+		err := r.open(t.hard)
+		switch {
+		case err == nil:
+			p.trouble.clear("relay " + r.plan.name)
+			return true
+		case errors.Is(err, eventstore.ErrFenced), errors.Is(err, table.ErrFenced):
+			t.lose(fmt.Errorf("%w: %w", eventstore.ErrFenced, err))
+			return false
+		case t.stop.Err() != nil || t.hard.Err() != nil:
+			return false
+		}
+		p.trouble.set("relay "+r.plan.name, err)
+		p.limited("resume "+r.plan.name).Error("the relay cannot go on; trying again", "relay", r.plan.name, "error", err, "attempt", attempt)
+		if !p.sleep(p.backoff(&p.outageRetry, min(attempt+1, 16)), t.stop, t.hard) {
+			return false
+		}
+	}
 }
 
 // checkTables refuses a projection that got another name without `was`: its table is the relay's of the old name.
@@ -123,9 +200,6 @@ func (r *relay) remember(ctx context.Context) error {
 	return nil
 }
 
-// leaseTime is how long a relay's owner may be silent before another may take over.
-const leaseTime = 15 * time.Second
-
 // startOf gives the position behind which a new relay starts.
 func (p *pipe) startOf(ctx context.Context, r *relayPlan) (int64, error) {
 	switch from := r.frame.From; from {
@@ -153,32 +227,5 @@ func (p *pipe) startOf(ctx context.Context, r *relayPlan) (int64, error) {
 			return 0, fmt.Errorf("relay %s: from: %q is not start, now, a position or a time", r.name, from)
 		}
 		return n, nil
-	}
-}
-
-// keepLeases renews the leases of the relays; a lost one stops the pipeline, for another has taken over.
-func (p *pipe) keepLeases() {
-	if !p.plan.log || len(p.relays) == 0 {
-		return
-	}
-	tick := p.clock.NewTicker(leaseTime / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.relaysStop.Done():
-			return
-		case <-tick.C:
-		}
-		for _, r := range p.relays {
-			l, err := p.store.Renew(p.relaysStop, r.lease, leaseTime)
-			if errors.Is(err, eventstore.ErrFenced) {
-				p.fail(fmt.Errorf("relay %s: %w", r.plan.name, err))
-				return
-			}
-			if err == nil && l.Epoch != r.lease.Epoch {
-				p.fail(fmt.Errorf("relay %s: %w", r.plan.name, eventstore.ErrFenced))
-				return
-			}
-		}
 	}
 }

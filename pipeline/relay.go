@@ -16,6 +16,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
@@ -29,7 +30,12 @@ type relay struct {
 	target  target
 	limiter *rate.Limiter
 	metrics *telemetry.Relay
-	lease   eventstore.Lease
+	seat    *seat // nil without a log
+	// term is the present or last tenure; mine says that nobody else has gone on from it.
+	term atomic.Pointer[tenure]
+	mine atomic.Bool
+	// watched is when another's progress was last seen, while the end of the input is waited for.
+	watched time.Time
 
 	// position is the checkpoint; seen is how far the relay has come, past pages of which nothing was to be written.
 	position, seen, head atomic.Int64
@@ -82,51 +88,140 @@ type relayJob struct {
 
 type relayJobKey struct{}
 
-// Subscribe implements message.Subscriber: it follows the log until the relay is stopped.
+// Subscribe implements message.Subscriber: while this process has the relay's lease it follows the log, until the relay
+// is stopped.
 func (r *relay) Subscribe(context.Context, string) (<-chan *message.Message, error) {
 	out := make(chan *message.Message)
-	read := make(chan *eventstore.Page)
-	pages := read
-	var reading sync.WaitGroup
-	reading.Go(func() { r.read(read) })
-	if r.plan.frame.Batch.Wait > 0 {
-		pages = make(chan *eventstore.Page)
-		reading.Go(func() { r.fill(read, pages) })
-	}
 	go func() {
 		defer close(out)
-		defer reading.Wait()
 		for {
-			var job relayJob
-			select {
-			case <-r.pipe.relaysStop.Done():
-				return
-			case <-r.wake:
-				job.retry = true
-			case job.page = <-pages:
-			}
-			m := message.NewMessage("", nil)
-			m.SetContext(context.WithValue(context.Background(), relayJobKey{}, job))
-			select {
-			case out <- m:
-			case <-r.pipe.relaysStop.Done():
+			t := r.seat.await(r.pipe.relaysStop)
+			if t == nil {
 				return
 			}
-			select {
-			case <-m.Acked():
-			case <-m.Nacked():
-			}
+			r.serve(t, out)
+			r.standBy()
+			r.pipe.seats.give(r.seat, t)
 		}
 	}()
 	return out, nil
 }
 
+// serve follows the log for one tenure. Nothing is in hand when it returns.
+func (r *relay) serve(t *tenure, out chan<- *message.Message) {
+	r.term.Store(t)
+	r.mine.Store(true)
+	if !t.opened && !r.resume(t) {
+		return
+	}
+	r.metrics.Owner(true)
+	read := make(chan *eventstore.Page)
+	pages := read
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	reading.Go(func() { r.read(t, read) })
+	if r.plan.frame.Batch.Wait > 0 {
+		pages = make(chan *eventstore.Page)
+		reading.Go(func() { r.fill(t, read, pages) })
+	}
+	for {
+		var job relayJob
+		select {
+		case <-t.stop.Done():
+			return
+		case <-r.wake:
+			job.retry = true
+		case job.page = <-pages:
+		}
+		m := message.NewMessage("", nil)
+		m.SetContext(context.WithValue(context.Background(), relayJobKey{}, job))
+		select {
+		case out <- m:
+		case <-t.stop.Done():
+			return
+		}
+		select {
+		case <-m.Acked():
+		case <-m.Nacked():
+		}
+	}
+}
+
+// standBy notes that the relay is another's from here on, unless it just stops.
+func (r *relay) standBy() {
+	if r.pipe.relaysStop.Err() != nil {
+		return
+	}
+	r.mine.Store(false)
+	r.answered.Store(r.asked.Load())
+	r.holding.restore(held{})
+	r.metrics.Owner(false)
+	r.metrics.Outage(false)
+	r.pipe.trouble.clear("relay " + r.plan.name)
+	r.pipe.trouble.clear("log of " + r.plan.name)
+	r.tellMoved()
+}
+
+// elsewhere reads how far another replica has brought the relay; false where it gets no further: it has not moved for
+// the drain time.
+func (r *relay) elsewhere(ctx context.Context) bool {
+	at, err := r.stored(ctx)
+	if err != nil {
+		return ctx.Err() == nil
+	}
+	if at > r.seen.Load() {
+		r.seen.Store(at)
+		r.watched = r.pipe.now()
+	}
+	if r.watched.IsZero() {
+		r.watched = r.pipe.now()
+	}
+	return r.pipe.now().Sub(r.watched) < r.pipe.cfg.Drain
+}
+
+// stored gives the place where the relay stands, whoever runs it.
+func (r *relay) stored(ctx context.Context) (int64, error) {
+	if t, ok := r.target.(*tableTarget); ok {
+		infos, err := t.tables.Tables(ctx)
+		for i := range infos {
+			if infos[i].Relay == r.plan.id && infos[i].Def.Version == t.def.Version {
+				return infos[i].Position, err
+			}
+		}
+		return 0, err
+	}
+	all, err := r.pipe.store.ListRelays(ctx, r.pipe.cfg.Name)
+	for i := range all {
+		if all[i].ID == r.plan.id {
+			return all[i].Position, err
+		}
+	}
+	return 0, err
+}
+
+// stop ends when the relay is to begin nothing more, hard when it may not go on either.
+func (r *relay) stop() context.Context {
+	if t := r.term.Load(); t != nil && t.stop != nil {
+		return t.stop
+	}
+	return r.pipe.relaysStop
+}
+
+func (r *relay) hard() context.Context {
+	if t := r.term.Load(); t != nil && t.hard != nil {
+		return t.hard
+	}
+	return r.pipe.hard
+}
+
+func (r *relay) epoch() int64 { return r.term.Load().epoch() }
+
 // Close implements message.Subscriber; the pipeline stops its relays itself.
 func (r *relay) Close() error { return nil }
 
 // read follows the log and hands on its pages, one ahead of the one that is handled.
-func (r *relay) read(pages chan<- *eventstore.Page) {
-	ctx := r.pipe.relaysStop
+func (r *relay) read(t *tenure, pages chan<- *eventstore.Page) {
+	ctx := t.stop
 	after := r.seen.Load()
 	for ctx.Err() == nil {
 		o := eventstore.SubscribeOptions{After: after, Filter: eventstore.Filter{Origins: []string{r.pipe.cfg.Name}},
@@ -162,11 +257,15 @@ func (r *relay) handle(m *message.Message) error {
 	}()
 	switch {
 	case job.retry:
-		err = r.again(r.pipe.hard)
+		err = r.again(r.hard())
 	default:
-		err = r.page(r.pipe.hard, job.page)
+		err = r.page(r.hard(), job.page)
 	}
-	if err != nil && !errors.Is(err, errStopped) && r.pipe.hard.Err() == nil {
+	switch {
+	case err == nil, errors.Is(err, errStopped), r.hard().Err() != nil:
+	case errors.Is(err, eventstore.ErrFenced), errors.Is(err, table.ErrFenced):
+		r.term.Load().lose(fmt.Errorf("%w: %w", eventstore.ErrFenced, err))
+	default:
 		r.pipe.fail(fmt.Errorf("relay %s: %w", r.plan.name, err))
 	}
 	return nil
@@ -211,7 +310,7 @@ func (r *relay) ready(ctx context.Context) error {
 			if err := r.again(ctx); err != nil {
 				return err
 			}
-		case <-r.pipe.relaysStop.Done():
+		case <-r.stop().Done():
 			return errStopped
 		}
 	}
@@ -236,7 +335,7 @@ func (r *relay) tellMoved() {
 // source's: they are released as soon as nothing more is pulled.
 func (r *relay) stopping() context.Context {
 	if r.pipe.plan.log {
-		return r.pipe.relaysStop
+		return r.stop()
 	}
 	return r.pipe.soft
 }

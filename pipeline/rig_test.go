@@ -54,6 +54,7 @@ type rig struct {
 	log     *logBook
 	daemon  *Daemon
 	o       Options // what differs from the rig's own
+	shared  bool    // the store is one that several processes may have open
 	stop    context.CancelFunc
 	kill    context.CancelFunc
 	ended   chan struct{}
@@ -111,7 +112,12 @@ func (r *rig) try() error {
 	}
 	o := r.o
 	o.Log, o.Metrics, o.Stdout = slog.New(slog.NewTextHandler(r.log, nil)), r.metrics, io.Discard
-	o.OpenStore = func(context.Context, string, config.Plugin) (eventstore.Store, error) { return r.store, nil }
+	o.OpenStore = func(context.Context, string, config.Plugin) (eventstore.Store, error) {
+		if r.shared {
+			return sharedStore{r.store}, nil
+		}
+		return r.store, nil
+	}
 	if o.OpenSource == nil {
 		o.OpenSource = func(_ context.Context, _ config.Plugin, env sources.Env) (sources.Source, error) {
 			return r.feeds[env.Pipeline], nil

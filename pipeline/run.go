@@ -33,7 +33,11 @@ func (p *pipe) run(stop, hard context.Context) error {
 	if err != nil {
 		return fmt.Errorf("pipeline %s: %w", p.cfg.Name, err)
 	}
-	g := &gate{src: p.source, pull: p.soft, hard: p.hard, room: p.room, flight: &p.flight, ended: make(chan struct{}),
+	var src message.Subscriber = p.source
+	if p.intake != nil {
+		src = &relief{p: p, seat: p.intake}
+	}
+	g := &gate{src: src, pull: p.soft, hard: p.hard, room: p.room, flight: &p.flight, ended: make(chan struct{}),
 		taken:   func(b *event.Batch) { p.counts.receive(len(b.Events)) },
 		refused: p.giveBack,
 	}
@@ -44,6 +48,7 @@ func (p *pipe) run(stop, hard context.Context) error {
 			relays = append(relays, router.AddConsumerHandler(r.plan.id, "", r, r.handle))
 		}
 	}
+	p.seats.start()
 	runErr := make(chan error, 1)
 	// The router's own context ends only with hard: its Close would cancel what is in flight.
 	go func() { runErr <- router.Run(p.hard) }()
@@ -59,7 +64,7 @@ func (p *pipe) run(stop, hard context.Context) error {
 	close(p.started)
 	var work, copying sync.WaitGroup
 	work.Go(p.retryLoop)
-	work.Go(p.keepLeases)
+	work.Go(p.seats.keep)
 	work.Go(p.pruneLoop)
 	copying.Go(p.copies.run)
 
@@ -104,7 +109,10 @@ func (p *pipe) lastHandlers(intake *message.Handler, relays []*message.Handler) 
 
 // sourceEnded decides whether the input came to its end or broke off.
 func (p *pipe) sourceEnded() {
-	if f, ok := p.source.(sources.Failing); ok && p.soft.Err() == nil {
+	if p.soft.Err() != nil {
+		return
+	}
+	if f, ok := p.source.(sources.Failing); ok {
 		if err := f.Err(); err != nil {
 			p.fail(fmt.Errorf("source: %w", err))
 			return
@@ -183,11 +191,18 @@ func (p *pipe) toHead(stop context.Context) {
 
 func (p *pipe) relayToHead(stop context.Context, r *relay) bool {
 	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load()) {
-		t := p.clock.NewTimer(p.cfg.Drain)
+		after := p.cfg.Drain
+		if !r.mine.Load() {
+			after = min(after, time.Second)
+		}
+		t := p.clock.NewTimer(after)
 		select {
 		case <-r.moved:
 			t.Stop()
 		case <-t.C:
+			if !r.mine.Load() && r.elsewhere(p.relaysStop) {
+				continue
+			}
 			return true
 		case <-stop.Done():
 			t.Stop()
@@ -201,14 +216,16 @@ func (p *pipe) relayToHead(stop context.Context, r *relay) bool {
 	return true
 }
 
-// undelivered counts the log positions that relays have not brought to their targets.
+// undelivered counts the log positions that relays have not brought to their targets, as far as they are this process's.
 func (p *pipe) undelivered() int64 {
 	if !p.plan.log {
 		return 0
 	}
 	var n int64
 	for _, r := range p.relays {
-		n += max(0, p.lastOwn.Load()-r.seen.Load())
+		if r.mine.Load() || p.ended {
+			n += max(0, p.lastOwn.Load()-r.seen.Load())
+		}
 	}
 	return n
 }

@@ -69,6 +69,9 @@ type PipelineStatus struct {
 	Parked  int64         `json:"parked"`
 	Oldest  *time.Time    `json:"oldest_parked,omitempty"`
 	Relays  []RelayStatus `json:"relays"`
+	// Intake is the replica that reads a source of which one alone may be read; Standby: it is not this one.
+	Intake  string `json:"intake,omitempty"`
+	Standby bool   `json:"standby,omitempty"`
 }
 
 // RelayStatus is the state of one relay.
@@ -84,6 +87,9 @@ type RelayStatus struct {
 	Poisoned  int64  `json:"poisoned"`
 	Outage    string `json:"outage,omitempty"`
 	Paused    bool   `json:"paused,omitempty"`
+	// Owner is the replica that runs the relay, "" where nobody does at present. Standby: it is not this one.
+	Owner   string `json:"owner,omitempty"`
+	Standby bool   `json:"standby,omitempty"`
 }
 
 func (p *pipe) status(ctx context.Context) PipelineStatus {
@@ -100,11 +106,18 @@ func (p *pipe) status(ctx context.Context) PipelineStatus {
 	if n, oldest, err := p.store.CountParked(ctx, poison.Filter{Pipeline: p.cfg.Name}); err == nil && n > 0 {
 		s.Parked, s.Oldest = n, &oldest
 	}
+	s.Intake, s.Standby = p.seats.status(p.intake)
 	head, err := p.store.Head(ctx)
 	for _, r := range p.relays {
 		at := r.seen.Load()
+		owner, standby := p.seats.status(r.seat)
+		if standby {
+			if now, err := r.stored(ctx); err == nil {
+				at = now
+			}
+		}
 		st := RelayStatus{ID: r.plan.id, Name: r.plan.name, Kind: r.plan.kind, Target: r.plan.target, Position: at, Delivered: r.delivered.Load(),
-			Poisoned: r.parked.Load(), Outage: p.trouble.of("relay " + r.plan.name), Paused: r.paused.Load()}
+			Poisoned: r.parked.Load(), Outage: p.trouble.of("relay " + r.plan.name), Paused: r.paused.Load(), Owner: owner, Standby: standby}
 		if err == nil && p.plan.log {
 			st.Head, st.Lag = head.Position, max(0, head.Position-at)
 		}

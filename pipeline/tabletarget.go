@@ -29,25 +29,31 @@ func (p *pipe) newTableTarget(rp *relayPlan) (*tableTarget, error) {
 	return &tableTarget{tables: p.store.Tables(), proj: proj, def: &def, logID: p.head.LogID}, nil
 }
 
-// open makes or checks the table, takes it under the relay's epoch, and gives the place from which to go on.
-func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, error) {
+// ensure makes or checks the table.
+func (t *tableTarget) ensure(ctx context.Context, r *relay) error {
 	if was, ok := t.tables.(table.Renamer); ok && r.plan.was != "" {
 		if err := was.RenameRelay(ctx, r.plan.was, r.plan.id); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	if _, err := t.tables.Ensure(ctx, t.def, t.proj.Definition()+"/"+r.plan.definition, r.plan.id, t.logID); err != nil {
+	_, err := t.tables.Ensure(ctx, t.def, t.proj.Definition()+"/"+r.plan.definition, r.plan.id, t.logID)
+	return err
+}
+
+// open makes or checks the table, takes it under the relay's epoch, and gives the place from which to go on.
+func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, error) {
+	if err := t.ensure(ctx, r); err != nil {
 		return 0, err
 	}
-	info, err := t.tables.Take(ctx, t.def, r.plan.id, r.lease.Epoch)
+	info, err := t.tables.Take(ctx, t.def, r.plan.id, r.epoch())
 	if err != nil {
 		return 0, err
 	}
 	if info.LogID != "" && info.LogID != t.logID {
 		return 0, fmt.Errorf("table %s: %w", t.def.Name, table.ErrForeignLog)
 	}
-	if info.Position > r.pipe.head.Position {
-		return 0, fmt.Errorf("table %s stands at position %d, the log ends at %d: it belongs to a longer or other log: %w", t.def.Name, info.Position, r.pipe.head.Position, table.ErrForeignLog)
+	if head := r.head.Load(); info.Position > head {
+		return 0, fmt.Errorf("table %s stands at position %d, the log ends at %d: it belongs to a longer or other log: %w", t.def.Name, info.Position, head, table.ErrForeignLog)
 	}
 	t.building = info.Building == t.def.Version
 	r.position.Store(info.Position)
@@ -116,7 +122,7 @@ func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64
 	}
 	before := r.holding.save()
 	var res *project.Result
-	err = r.pipe.persist(ctx, func() (err error) {
+	err = r.persist(ctx, func() (err error) {
 		park, to = nil, g.to
 		r.holding.restore(before)
 		res, err = t.proj.Apply(ctx, t.tables, in, leave)
@@ -154,9 +160,9 @@ func (t *tableTarget) apply(ctx context.Context, r *relay, w *table.Write, to in
 	if to < 0 {
 		to = from
 	}
-	w.Checkpoint = &table.Checkpoint{Relay: r.plan.id, LogID: t.logID, Epoch: r.lease.Epoch, From: from, To: to}
+	w.Checkpoint = &table.Checkpoint{Relay: r.plan.id, LogID: t.logID, Epoch: r.epoch(), From: from, To: to}
 	start := r.pipe.now()
-	err := r.pipe.persist(ctx, func() error {
+	err := r.persist(ctx, func() error {
 		err := t.tables.Apply(ctx, w)
 		if errors.Is(err, table.ErrFenced) && to > from && t.stands(ctx, r, to) {
 			return nil // an earlier try, whose answer was lost, had gone through
@@ -174,7 +180,7 @@ func (t *tableTarget) apply(ctx context.Context, r *relay, w *table.Write, to in
 
 // stands reports whether the table's checkpoint is ours and at a position.
 func (t *tableTarget) stands(ctx context.Context, r *relay, at int64) bool {
-	info, err := t.tables.Take(ctx, t.def, r.plan.id, r.lease.Epoch)
+	info, err := t.tables.Take(ctx, t.def, r.plan.id, r.epoch())
 	return err == nil && info.Position == at
 }
 

@@ -43,6 +43,10 @@ type Traits struct {
 	Ordered bool
 	// Ends: the input may end, and the pipeline with it.
 	Ends bool
+	// Alone: of several replicas of the pipeline that share a store one alone may read, from the place that was
+	// committed last; else each would give the same events. A source whose other side hands each event to one reader
+	// is not. It may be opened and closed several times in one process then.
+	Alone bool
 }
 
 // Described is a source that has traits; others have none.

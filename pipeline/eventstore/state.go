@@ -104,6 +104,8 @@ type Roster struct {
 	Leases []Lease
 	// Relays are those of the pipeline, the removed ones too, in the order of their ids.
 	Relays []Relay
+	// Generations are those of all definitions that the pipeline ever had.
+	Generations map[string]int64
 }
 
 // Newest gives the highest generation among the replicas, 0 where there is none.

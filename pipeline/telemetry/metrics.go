@@ -18,9 +18,9 @@ type Metrics struct {
 	inFlight, inFlightBytes, state                             *prometheus.GaugeVec
 	commit, commitEvents, endToEnd                             *prometheus.HistogramVec
 
-	relayEvents, relayPoisoned, relayRetries                   *prometheus.CounterVec
-	relayOutage, relayPosition, relayHead, relayLag, relayLagS *prometheus.GaugeVec
-	relayWrite, relayWriteEvents                               *prometheus.HistogramVec
+	relayEvents, relayPoisoned, relayRetries                               *prometheus.CounterVec
+	relayOutage, relayPosition, relayHead, relayLag, relayLagS, relayOwner *prometheus.GaugeVec
+	relayWrite, relayWriteEvents                                           *prometheus.HistogramVec
 
 	stores  *storeCollector
 	plugins *pluginCollector
@@ -74,6 +74,7 @@ func NewMetrics(version string) *Metrics {
 	m.relayPoisoned = counter("leat_relay_poisoned_total", "Log events that a relay parked, by reason.", []string{"pipeline", "component", "kind", "code"})
 	m.relayRetries = counter("leat_relay_retries_total", "Further attempts of a relay.", inRelay)
 	m.relayOutage = gauge("leat_relay_outage", "1 while the relay's target is down.", inRelay)
+	m.relayOwner = gauge("leat_relay_owner", "1 where this process runs the relay, 0 where it stands by.", inRelay)
 	m.relayPosition = gauge("leat_relay_position", "Log position up to which the relay is done.", inRelay)
 	m.relayHead = gauge("leat_relay_head_position", "Log position up to which the relay has something to do.", inRelay)
 	m.relayLag = gauge("leat_relay_lag_events", "Log positions that the relay is behind.", inRelay)

@@ -130,7 +130,7 @@ type Relay struct {
 	labels []string // pipeline, component, kind
 
 	delivered, filtered, poisoned, retries prometheus.Counter
-	outage, position, head, lag, lagS      prometheus.Gauge
+	outage, position, head, lag, lagS, own prometheus.Gauge
 	write, writeEvents                     prometheus.Observer
 }
 
@@ -155,6 +155,7 @@ func (p *Pipeline) Relay(id, kind, target string) *Relay {
 		outage:  m.relayOutage.WithLabelValues(labels...), position: m.relayPosition.WithLabelValues(labels...),
 		head: m.relayHead.WithLabelValues(labels...), lag: m.relayLag.WithLabelValues(labels...),
 		lagS:  m.relayLagS.WithLabelValues(labels...),
+		own:   m.relayOwner.WithLabelValues(labels...),
 		write: m.relayWrite.WithLabelValues(labels...), writeEvents: m.relayWriteEvents.WithLabelValues(labels...),
 	}
 }
@@ -197,6 +198,19 @@ func (r *Relay) Outage(down bool) {
 		r.outage.Set(1)
 	} else {
 		r.outage.Set(0)
+	}
+}
+
+// Owner says whether this process runs the relay, or stands by. What stands by is behind nothing.
+func (r *Relay) Owner(own bool) {
+	switch {
+	case r == nil:
+	case own:
+		r.own.Set(1)
+	default:
+		r.own.Set(0)
+		r.lag.Set(0)
+		r.lagS.Set(0)
 	}
 }
 

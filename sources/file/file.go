@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -93,7 +94,10 @@ func Open(_ context.Context, c Config, env sources.Env) (sources.Source, error) 
 }
 
 // Traits implements sources.Described.
-func (s *Source) Traits() sources.Traits { return sources.Traits{Ordered: true, Ends: !s.cfg.Follow} }
+func (s *Source) Traits() sources.Traits {
+	// Standard input is each process's own.
+	return sources.Traits{Ordered: true, Ends: !s.cfg.Follow, Alone: !slices.Contains(s.cfg.Path, "-")}
+}
 
 // Subscribe starts to read. A file that is missing, unreadable or a folder is an error here, unless it is followed (then
 // it is waited for) or comes by a glob.

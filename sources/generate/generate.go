@@ -110,7 +110,7 @@ func Open(_ context.Context, c Config, env sources.Env) (sources.Source, error) 
 
 // Traits implements sources.Described.
 func (s *Source) Traits() sources.Traits {
-	return sources.Traits{Ordered: true, Ends: s.cfg.Count > 0}
+	return sources.Traits{Ordered: true, Ends: s.cfg.Count > 0, Alone: true}
 }
 
 // Err implements sources.Failing: an expression failed.

@@ -107,7 +107,7 @@ func Open(_ context.Context, c Config, env sources.Env) (sources.Source, error) 
 }
 
 // Traits implements sources.Described: a place stands for all that is before it, so order is kept.
-func (s *Source) Traits() sources.Traits { return sources.Traits{Ordered: true} }
+func (s *Source) Traits() sources.Traits { return sources.Traits{Ordered: true, Alone: true} }
 
 // Subscribe starts the clock.
 func (s *Source) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {

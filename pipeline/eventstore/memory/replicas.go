@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,7 @@ func (s *Store) Roster(ctx context.Context, pipeline string, leases []string) (o
 			}
 		}
 		out.Relays = s.list(pipeline)
+		out.Generations = maps.Clone(s.definitions[pipeline])
 	})
 	return out, err
 }

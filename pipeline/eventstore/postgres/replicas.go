@@ -46,14 +46,8 @@ AND d.generation = (SELECT max(generation) FROM leat_definitions WHERE pipeline 
 }
 
 func (s *Store) join(ctx context.Context, tx pgx.Tx, r *eventstore.Replica, now time.Time, specs []eventstore.RelaySpec) error {
-	known := map[string]int64{}
-	rows, err := tx.Query(ctx, "SELECT definition, generation FROM leat_definitions WHERE pipeline = $1", escape(r.Pipeline))
+	known, err := generations(ctx, tx, r.Pipeline)
 	if err != nil {
-		return err
-	}
-	var definition string
-	var generation int64
-	if _, err = pgx.ForEachRow(rows, []any{&definition, &generation}, func() error { known[unescape(definition)] = generation; return nil }); err != nil {
 		return err
 	}
 	present, err := listReplicas(ctx, tx, r.Pipeline, now)
@@ -74,6 +68,18 @@ func (s *Store) join(ctx context.Context, tx pgx.Tx, r *eventstore.Replica, now 
 		escape(r.Pipeline), escape(r.Owner), escape(r.Definition), r.Until)
 	b.Queue("DELETE FROM leat_replicas WHERE until < $1", now.Add(-24*time.Hour)) // the names of daemons are never used again
 	return tx.SendBatch(ctx, b).Close()
+}
+
+func generations(ctx context.Context, q querier, pipeline string) (map[string]int64, error) {
+	rows, err := q.Query(ctx, "SELECT definition, generation FROM leat_definitions WHERE pipeline = $1", escape(pipeline))
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int64{}
+	var definition string
+	var generation int64
+	_, err = pgx.ForEachRow(rows, []any{&definition, &generation}, func() error { out[unescape(definition)] = generation; return nil })
+	return out, err
 }
 
 func listReplicas(ctx context.Context, q querier, pipeline string, now time.Time) ([]eventstore.Replica, error) {
@@ -113,6 +119,9 @@ func (s *Store) Roster(ctx context.Context, pipeline string, leases []string) (o
 				return err
 			}
 			if out.Replicas, err = listReplicas(ctx, tx, pipeline, now); err != nil {
+				return err
+			}
+			if out.Generations, err = generations(ctx, tx, pipeline); err != nil {
 				return err
 			}
 			if out.Relays, err = listRelays(ctx, tx, "pipeline = $1 ORDER BY id", escape(pipeline)); err != nil {

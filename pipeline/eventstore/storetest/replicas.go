@@ -130,6 +130,10 @@ func testReplicas(f *fixture) {
 	f.same(q.Generation, int64(1))
 	f.same(state(), "a:w4 c:w4 -gone/v new/w r/w")
 
+	all, err := s.Roster(f.ctx, "p", nil)
+	f.ok(err)
+	f.same(all.Generations, map[string]int64{"v": 3, "w": 4})
+
 	// What cannot be registered leaves nothing behind.
 	_, err = s.Join(f.ctx, eventstore.Replica{Pipeline: "p", Owner: "d", Definition: "z"}, ttl, []eventstore.RelaySpec{{ID: "r"}, {ID: "r"}})
 	if err == nil {
