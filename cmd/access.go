@@ -89,7 +89,7 @@ type place struct {
 func (p *place) flags(c *cobra.Command) {
 	c.Flags().StringVar(&p.data, "data", "", "directory of a SQLite store (default $LEAT_DATA, else ./data)")
 	c.Flags().StringArrayVarP(&p.files, "file", "f", nil, "pipeline file that names the store; may also stand among the arguments")
-	c.Flags().StringVar(&p.server, "server", "", "address of a running daemon, host:port (default $LEAT_SERVER)")
+	c.Flags().StringVar(&p.server, "server", "", "address of a running daemon, host:port or https://host:port (default $LEAT_SERVER)")
 	c.Flags().StringVar(&p.store, "store", "main", "name of the store")
 	_ = c.MarkFlagDirname("data")
 	_ = c.MarkFlagFilename("file", "yaml", "yml")
@@ -124,9 +124,9 @@ func (a *app) open(ctx context.Context, p *place, write bool) (access, error) {
 		server = v
 	}
 	if server != "" {
-		c, err := client.Connect(server, p.store)
+		c, err := a.connectTo(server, p.store)
 		if err != nil {
-			return nil, usagef("%w", err)
+			return nil, err
 		}
 		return c, nil
 	}

@@ -35,6 +35,8 @@ type app struct {
 	json  bool
 	text  bool
 	quiet bool
+	// apiKey and ca go with --server.
+	apiKey, ca string
 
 	// started is set when a command's own work begins: an error before that is one of usage.
 	started bool
@@ -120,6 +122,7 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 		a.runCommand(), a.validateCommand(), a.matchCommand(), a.storeCommand(), a.tableCommand(), a.poisonCommand(),
 		a.statusCommand(), a.configCommand(), a.listCommand(), a.describeCommand(), a.graphCommand(), a.healthcheckCommand(), a.versionCommand(),
 	)
+	a.keyFlags(root)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

@@ -2,10 +2,13 @@ package cmd
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -18,7 +21,20 @@ import (
 const defaultListen = "127.0.0.1:8087"
 
 func (a *app) serverFlag(c *cobra.Command) *string {
-	return c.Flags().String("server", "", "address of the daemon, host:port (default $LEAT_SERVER, else "+defaultListen+")")
+	return c.Flags().String("server", "", "address of the daemon, host:port or https://host:port (default $LEAT_SERVER, else "+defaultListen+")")
+}
+
+// keyFlags gives each command that speaks to a daemon what that may ask for.
+func (a *app) keyFlags(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		a.keyFlags(sub)
+	}
+	if c.Flags().Lookup("server") == nil {
+		return
+	}
+	c.Flags().StringVar(&a.apiKey, "api-key", "", "key for --server; others on this machine see it here, so rather set $LEAT_API_KEY")
+	c.Flags().StringVar(&a.ca, "ca", "", "file of the authority that signed the certificate of --server, PEM (default $LEAT_CA, else the system's)")
+	_ = c.MarkFlagFilename("ca")
 }
 
 func (a *app) connect(server string) (*client.Client, error) {
@@ -28,7 +44,35 @@ func (a *app) connect(server string) (*client.Client, error) {
 	if server == "" {
 		server = defaultListen
 	}
-	c, err := client.Connect(server, "main")
+	return a.connectTo(server, "main")
+}
+
+// connectTo makes a client for one store of a daemon, with the key and the authority that the flags or the environment
+// name.
+func (a *app) connectTo(server, store string) (*client.Client, error) {
+	var options []client.Option
+	key, ca := a.apiKey, a.ca
+	if key == "" {
+		key, _ = a.env("LEAT_API_KEY")
+	}
+	if ca == "" {
+		ca, _ = a.env("LEAT_CA")
+	}
+	if key != "" {
+		options = append(options, client.WithKey(key))
+	}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, usagef("--ca: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, usagef("--ca: there is no certificate in %s", ca)
+		}
+		options = append(options, client.WithTLS(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}))
+	}
+	c, err := client.Connect(server, store, options...)
 	if err != nil {
 		return nil, usagef("%w", err)
 	}

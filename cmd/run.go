@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -37,6 +39,8 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Run the pipelines of all files in one process. A pipeline whose input ends (a file) ends when
 everything is delivered; the command ends with the last of them and prints a summary on stderr.
 stdout is what sinks print.
+
+Files with stores and without pipelines run an event store: the HTTP API, until SIGTERM.
 
 SIGTERM or Ctrl-C drains: nothing more is taken in, what is in flight is finished. A second one
 stops at once; what was not finished is taken up by the next run.
@@ -89,7 +93,7 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	soft, hard, signalled, stop := stopOnSignals(ctx)
 	defer stop()
 
-	server, listening, err := a.listener(cfg, r, metrics)
+	server, listening, err := a.listener(cfg, r, log, metrics)
 	if err != nil {
 		return err
 	}
@@ -174,8 +178,8 @@ func (a *app) load(files []string, r *running) (*config.Config, error) {
 	if err := a.diagnose(diags); err != nil {
 		return nil, err
 	}
-	if len(cfg.Pipelines) == 0 {
-		return nil, usagef("%s: there is no pipeline to run", strings.Join(files, ", "))
+	if len(cfg.Pipelines) == 0 && r.dryRun {
+		return nil, usagef("%s: there is no pipeline to try", strings.Join(files, ", "))
 	}
 	if r.data != "" {
 		plugin, err := a.dataStore(r.data)
@@ -189,18 +193,21 @@ func (a *app) load(files []string, r *running) (*config.Config, error) {
 
 // listener opens the daemon's listener. The default address may be another leat's: then this one goes without, unless
 // a source needs it, which then says so.
-func (a *app) listener(cfg *config.Config, r *running, m *telemetry.Metrics) (*admin.Server, net.Listener, error) {
-	server := admin.New(admin.Options{Metrics: m.Handler(), Version: Version()})
+func (a *app) listener(cfg *config.Config, r *running, log *slog.Logger, m *telemetry.Metrics) (*admin.Server, net.Listener, error) {
+	server := admin.New(admin.Options{Log: log, Metrics: m.Handler(), Version: Version(), Config: cfg.Server})
 	address := first(r.listen, cfg.Server.Listen)
 	if address == "" || address == "off" {
+		if len(cfg.Pipelines) == 0 {
+			return nil, nil, usagef("there is no pipeline to run, and no listener to serve the stores on")
+		}
 		return server, nil, nil
 	}
-	l, err := admin.Listen(address)
+	l, err := server.Listen(address)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE) && r.listen == "" && address == defaultListen:
+	case errors.Is(err, syscall.EADDRINUSE) && r.listen == "" && address == defaultListen && len(cfg.Pipelines) > 0 && !cfg.Server.Auth.Required():
 		a.say("leat: %s is taken by another process: running without a listener (--listen ADDRESS names another)", address)
 		return server, nil, nil
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return nil, nil, environment(err)
 	case err != nil:
 		return nil, nil, usagef("%w", err)

@@ -10,7 +10,8 @@ import (
 type Config struct {
 	Files     []string
 	Pipelines []*Pipeline // in the order of the files
-	// Stores by name. "main" is there always: SQLite in ${LEAT_DATA:-./data} unless a file says otherwise.
+	// Stores by name. Where there are pipelines "main" is there always: SQLite in ${LEAT_DATA:-./data} unless a file
+	// says otherwise. Without pipelines the daemon is an event store with the stores that the files name.
 	Stores    map[string]Plugin
 	Tables    map[string]*Table
 	Server    Server
@@ -24,11 +25,6 @@ type Config struct {
 	noEnv bool
 	// otherAWS is the section of a build that has no AWS plugins.
 	otherAWS map[string]Raw
-}
-
-// Server is the daemon's listener.
-type Server struct {
-	Listen string `yaml:"listen,omitempty" default:"127.0.0.1:8087" doc:"address of the listener: health, metrics, API, sources that listen; off: none"`
 }
 
 // Telemetry is what the daemon says of itself.

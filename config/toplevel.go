@@ -175,8 +175,8 @@ func (l *loader) decodeAll() {
 			l.storeUse(c, &Pipeline{Store: base.Store}, &e)
 		}
 	}
-	if len(l.top["pipelines"]) == 0 && !l.diags.HasErrors() {
-		l.whole(l.files[0].name, CodeMissingField, "no pipeline is defined", "a pipeline file starts with `pipelines:`")
+	if len(l.top["pipelines"]) == 0 && len(l.top["stores"]) == 0 && !l.diags.HasErrors() {
+		l.whole(l.files[0].name, CodeMissingField, "no pipeline is defined", "a pipeline file starts with `pipelines:`; one with `stores:` alone runs an event store")
 	}
 	for _, e := range l.top["pipelines"] {
 		l.decodePipeline(e, base)
@@ -200,8 +200,8 @@ func (l *loader) keyless() {
 
 // mainStore puts in the store that is there without being written: SQLite, with its defaults.
 func (l *loader) mainStore() {
-	if contains(l.storeNames, "main") {
-		return
+	if contains(l.storeNames, "main") || len(l.top["pipelines"]) == 0 && len(l.storeNames) > 0 {
+		return // an event store without pipelines has the stores that its files name
 	}
 	r, ok := LookupPlugin(KindStore, "sqlite")
 	if !ok {
@@ -238,7 +238,7 @@ func (l *loader) unused() {
 		}
 	}
 	for _, e := range l.top["stores"] {
-		if !l.usedStores[e.key.Value] {
+		if !l.usedStores[e.key.Value] && len(l.top["pipelines"]) > 0 {
 			c := root.in("stores").in(e.key.Value)
 			c.f = e.f
 			c.warn(e.key, CodeUnused, fmt.Sprintf("no pipeline uses the store %q", e.key.Value), "")

@@ -99,7 +99,7 @@ func New(cfg *config.Config, o Options) *Daemon {
 }
 
 // Run opens the stores and runs every pipeline until its input has ended and its relays have reached the head of the
-// log, or until ctx ends: then it drains. When hard ends it stops at once. What was not delivered is ErrUndelivered.
+// log, or until ctx ends: then it drains. Without pipelines the stores stay open until ctx ends. When hard ends it stops at once. What was not delivered is ErrUndelivered.
 func (d *Daemon) Run(ctx, hard context.Context) (Summary, error) {
 	if err := d.open(hard); err != nil {
 		return Summary{}, errors.Join(err, d.close())
@@ -117,6 +117,9 @@ func (d *Daemon) Run(ctx, hard context.Context) (Summary, error) {
 				stop() // one that does not even start is a mistake to be mended: the others are not left alone with it
 			}
 		})
+	}
+	if len(d.pipes) == 0 {
+		wg.Go(func() { <-ctx.Done() }) // an event store: whoever uses it comes by the listener
 	}
 	ended := make(chan struct{})
 	go d.announce(ended)

@@ -85,7 +85,9 @@ type Env struct {
 	MaxBytes     int
 	MaxEventSize int
 	// Mount puts a handler on the daemon's listener until the source is closed; an error where there is no listener
-	// or the pattern (http.ServeMux) is taken. It gives the function that takes it off again.
+	// or the pattern (http.ServeMux) is taken. It gives the function that takes it off again. Where the listener asks
+	// for keys, so does it for this handler, unless the handler has a method Authenticates() bool that says that it
+	// checks itself who sends.
 	Mount func(pattern string, h http.Handler) (remove func(), err error)
 	// Metrics takes the source's own numbers; nil: nobody asks for them.
 	Metrics metric.Registry

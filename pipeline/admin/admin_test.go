@@ -423,20 +423,20 @@ func TestMount(t *testing.T) {
 
 func TestListen(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "10.0.0.1:0", "example.com:0"} {
-		if l, err := admin.Listen(address); !errors.Is(err, admin.ErrNotLoopback) {
+		if l, err := admin.New(admin.Options{}).Listen(address); !errors.Is(err, admin.ErrNotLoopback) {
 			t.Errorf("Listen(%q) = %v, %v", address, l, err)
 		}
 	}
 	for _, address := range []string{"", "127.0.0.1", "8087"} {
-		if l, err := admin.Listen(address); err == nil {
+		if l, err := admin.New(admin.Options{}).Listen(address); err == nil {
 			t.Errorf("Listen(%q) = %v", address, l)
 		}
 	}
-	l, err := admin.Listen("127.0.0.1:0")
+	l, err := admin.New(admin.Options{}).Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second, err := admin.Listen(l.Addr().String()); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if second, err := admin.New(admin.Options{}).Listen(l.Addr().String()); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("a port that is taken: %v, %v", second, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

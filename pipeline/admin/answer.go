@@ -95,6 +95,7 @@ func (l *lines) start() {
 		return
 	}
 	l.started = true
+	_ = l.control.SetReadDeadline(time.Time{}) // the request is read, and its answer may take longer
 	h := l.w.Header()
 	h.Set("Content-Type", cmp.Or(l.kind, linesType))
 	h.Set("Cache-Control", "no-store")

@@ -2,8 +2,8 @@
 // use with its OpenAPI document, and the place where sources that listen put their handlers. The other side of the API
 // is pipeline/eventstore/client, and what both write is pipeline/eventstore/wire.
 //
-// It listens on loopback only, as there is no authentication yet; it refuses names that are not loopback's in the Host
-// header (DNS rebinding) and writes that a browser sends from elsewhere. What it answers goes through
-// telemetry.Redact where it is an error. Start in server.go for the listener; to add operations, write a file beside
+// Each route has a Scope; who may do what is in auth.go. Where nobody is asked who he is, it listens on loopback alone and
+// refuses names that are not loopback's in the Host header (DNS rebinding); writes that a browser sends from elsewhere
+// are refused always. What it answers goes through telemetry.Redact where it is an error. Start in server.go for the listener; to add operations, write a file beside
 // events.go that calls operate or onStore (operation.go) for each, and a line in routeAPI.
 package admin

@@ -50,11 +50,17 @@ func operate[In, Out any](s *Server, scope Scope, op huma.Operation, h func(ctx 
 		op.Security = []map[string][]string{{"bearer": {}}, {"key": {}}}
 	}
 	op.Description = strings.TrimSpace(op.Description + "\n\nScope: " + scope.String() + ".")
+	_, streams := any((*Out)(nil)).(*Lines)
 	s.registering = scope
 	huma.Register(s.api, op, func(ctx context.Context, in *In) (*Out, error) {
 		d := s.daemon.Load()
 		if d == nil {
 			return nil, huma.ErrorWithHeaders(wire.NewProblem(http.StatusServiceUnavailable, "starting", "the daemon is starting"), http.Header{"Retry-After": {"1"}})
+		}
+		if !streams && s.cfg.Timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
+			defer cancel()
 		}
 		out, err := h(ctx, d, in)
 		if err != nil {

@@ -9,13 +9,13 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/telemetry"
@@ -42,14 +42,20 @@ type Options struct {
 	Log     *slog.Logger // nil: none
 	Metrics http.Handler // nil: no /metrics
 	Version string
+	Config  config.Server
 }
 
 // Server serves the listener. It is safe for concurrent use; until Attach it says that the daemon is starting.
 type Server struct {
 	log     *slog.Logger
 	version string
-	own     []route
-	api     huma.API
+	cfg     config.Server
+	door    *door
+	// certificates is set by Listen where the config has tls.
+	certificates *certificates
+	ending       chan struct{} // closed when the listener is to end: subscriptions end
+	own          []route
+	api          huma.API
 	// registering is the scope of the operation that is being added.
 	registering Scope
 	daemon      atomic.Pointer[Daemon]
@@ -64,6 +70,7 @@ type route struct {
 	pattern string
 	scope   Scope
 	handler http.Handler
+	refuse  func(http.ResponseWriter, *wire.Problem)
 }
 
 // Bounds of the listener. A stream of events has no bound on the whole, but each piece must get away within writeStall.
@@ -79,14 +86,18 @@ const (
 
 // New makes a server that does not listen yet.
 func New(o Options) *Server {
-	s := &Server{log: o.Log, version: o.Version, mounted: map[string]http.Handler{}}
+	s := &Server{log: o.Log, version: o.Version, cfg: o.Config, door: newDoor(o.Config), ending: make(chan struct{}), mounted: map[string]http.Handler{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.route("GET /healthz", Open, http.HandlerFunc(s.healthz))
 	s.route("GET /readyz", Open, http.HandlerFunc(s.readyz))
-	if o.Metrics != nil {
-		s.route("GET /metrics", Open, o.Metrics)
+	if o.Metrics != nil && o.Config.Metrics != "off" {
+		scope := Open
+		if o.Config.Metrics == "read" {
+			scope = Read
+		}
+		s.route("GET /metrics", scope, o.Metrics)
 	}
 	s.route("/debug/pprof/", Admin, fromLoopback(http.HandlerFunc(pprof.Index)))
 	s.route("/debug/pprof/cmdline", Admin, fromLoopback(http.HandlerFunc(pprof.Cmdline)))
@@ -99,25 +110,15 @@ func New(o Options) *Server {
 	if err := s.rebuild(); err != nil {
 		panic(err) // the routes above contradict each other: a mistake in this package
 	}
-	s.handler = checkHost(http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.serve)))
+	s.handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.serve))
+	if s.door.anyone != nil {
+		s.handler = checkHost(s.handler) // who brings a key was not sent here by a page
+	}
 	return s
 }
 
 func (s *Server) route(pattern string, scope Scope, h http.Handler) {
-	s.own = append(s.own, route{pattern, scope, h})
-}
-
-// bounded keeps the size of a body.
-func bounded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > maxBody {
-			w.Header().Set("Connection", "close") // what is still to come is not read
-			fail(w, tooLarge(maxBody))
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		next.ServeHTTP(w, r)
-	})
+	s.own = append(s.own, route{pattern, scope, h, fail})
 }
 
 // Attach gives the server the daemon that it speaks for; nil while there is none (starting, reloading).
@@ -156,10 +157,10 @@ func (s *Server) rebuild() (err error) {
 	}()
 	mux := http.NewServeMux()
 	for _, r := range s.own {
-		mux.Handle(r.pattern, bounded(r.handler))
+		mux.Handle(r.pattern, s.guard(r.scope, r.handler, r.refuse))
 	}
 	for pattern, h := range s.mounted {
-		mux.Handle(pattern, h)
+		mux.Handle(pattern, s.guardMounted(h))
 	}
 	s.mux.Store(mux)
 	return nil
@@ -184,14 +185,20 @@ func (s *Server) owns(pattern string) bool {
 	return slices.ContainsFunc(s.own, func(r route) bool { return r.pattern == pattern })
 }
 
-// Listen opens the listener at host:port. Anything but a loopback address is refused.
-func Listen(address string) (net.Listener, error) {
+// Listen opens the listener at host:port and reads the certificate. An address that others could reach is refused where
+// the config asks nobody who he is.
+func (s *Server) Listen(address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %q is no host:port: %w", address, err)
 	}
-	if !Loopback(host) {
+	if !config.Loopback(host) && !s.cfg.Auth.Required() {
 		return nil, fmt.Errorf("%w: %q", ErrNotLoopback, address)
+	}
+	if s.cfg.TLS != nil {
+		if s.certificates, err = newCertificates(*s.cfg.TLS, s.log); err != nil {
+			return nil, err
+		}
 	}
 	l, err := net.Listen("tcp", address) //nolint:noctx // it returns at once
 	if err != nil {
@@ -200,31 +207,31 @@ func Listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// ErrNotLoopback is what Listen gives for an address that others could reach.
-var ErrNotLoopback = errors.New("admin: the listener has no authentication yet, so it takes loopback addresses only (127.0.0.1:8087)")
+// ErrNotLoopback is what Listen gives for an address that others could reach, where there is no authentication.
+var ErrNotLoopback = errors.New("admin: a listener that is not on loopback (127.0.0.1:8087) wants server.auth in the file")
 
-// Loopback reports whether host is localhost or a loopback address.
-func Loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback()
-}
-
-// Serve answers until ctx is done, then lets requests under way finish for a moment.
+// Serve answers at what Listen has opened until ctx is done, then ends subscriptions and lets other requests under way finish for a moment.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	if s.cfg.Connections > 0 {
+		l = newBounding(l, s.cfg.Connections)
+	}
+	serve := func() error { return srv.Serve(l) }
+	if s.certificates != nil {
+		srv.TLSConfig = s.certificates.config()
+		serve = func() error { return srv.ServeTLS(l, "", "") }
+	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
+	go func() { failed <- serve() }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("admin: serve: %w", err)
 	case <-ctx.Done():
 	}
+	close(s.ending)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	if err := srv.Shutdown(last); err != nil {
@@ -243,7 +250,7 @@ func checkHost(next http.Handler) http.Handler {
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		if !Loopback(host) {
+		if !config.Loopback(host) {
 			fail(w, wire.NewProblem(http.StatusMisdirectedRequest, "host", fmt.Sprintf("this listener is localhost, not %q", host)))
 			return
 		}
@@ -254,7 +261,7 @@ func checkHost(next http.Handler) http.Handler {
 func fromLoopback(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if err != nil || !Loopback(host) {
+		if err != nil || !config.Loopback(host) {
 			fail(w, wire.NewProblem(http.StatusForbidden, "loopback", "profiles are for this machine only"))
 			return
 		}

@@ -108,7 +108,7 @@ func or[T comparable](v, other T) T {
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 // own are the daemon's paths on the listener.
-var own = []string{"/healthz", "/readyz", "/metrics", "/api", "/debug"}
+var own = []string{"/healthz", "/readyz", "/metrics", "/api", "/debug", "/openapi", "/openapi.json", "/openapi.yaml", "/capabilities", "/liveness-check", "/streams", "/tables"}
 
 // private are headers that no event may hold.
 var private = []string{"authorization", "cookie", "proxy-authorization"}
@@ -258,6 +258,10 @@ func (s *Source) Close() error {
 	s.unmount()
 	return nil
 }
+
+// Authenticates reports whether the source checks itself who sends, by keys or a signature. Where the listener asks for
+// keys, a source that does not wants one of those, with the scope write.
+func (s *Source) Authenticates() bool { return len(s.cfg.Keys) > 0 || s.cfg.HMAC != nil }
 
 func (s *Source) unmount() {
 	s.mu.Lock()

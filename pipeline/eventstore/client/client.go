@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/cockroachdb/apd/v3"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
@@ -32,22 +34,46 @@ var ErrUnreachable = errors.New("client: no daemon answers")
 type Client struct {
 	base  string
 	store string
+	key   config.Secret
 	http  *http.Client
 }
 
-// Connect makes a client for a daemon at an address (host:port or an http URL) and one of its stores. It does not
-// connect yet.
-func Connect(server, store string) (*Client, error) {
+// Option changes how a client connects.
+type Option func(*Client)
+
+// WithKey sends an API key with each request.
+func WithKey(key string) Option {
+	return func(c *Client) { c.key = config.NewSecret(key) }
+}
+
+// WithTLS sets what an https connection trusts and shows: root certificates, a certificate of the client's own.
+func WithTLS(t *tls.Config) Option {
+	return func(c *Client) { c.http.Transport.(*http.Transport).TLSClientConfig = t }
+}
+
+// Connect makes a client for a daemon at an address (host:port, or an http or https URL) and one of its stores. It does
+// not connect yet.
+func Connect(server, store string, options ...Option) (*Client, error) {
 	if !strings.Contains(server, "://") {
 		server = "http://" + server
 	}
 	u, err := url.Parse(server)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("client: a server is host:port or http://host:port, not %q", server)
+		return nil, fmt.Errorf("client: a server is host:port, http://host:port or https://host:port, not %q", server)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("client: a server has no user, parameters or fragment: %s", u.Redacted())
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil // a daemon on this machine is never behind one
-	return &Client{base: strings.TrimSuffix(u.String(), "/"), store: store, http: &http.Client{Transport: transport}}, nil
+	if config.Loopback(u.Hostname()) {
+		transport.Proxy = nil // a daemon on this machine is never behind one
+	}
+	transport.MaxIdleConnsPerHost = 64
+	c := &Client{base: strings.TrimSuffix(u.String(), "/"), store: store, http: &http.Client{Transport: transport}}
+	for _, o := range options {
+		o(c)
+	}
+	return c, nil
 }
 
 // Close lets go of idle connections.
@@ -75,6 +101,9 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 	req, err := http.NewRequestWithContext(ctx, method, u, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
+	}
+	if !c.key.IsZero() {
+		req.Header.Set("Authorization", "Bearer "+c.key.Reveal())
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -101,6 +102,7 @@ var known = []struct {
 	{"read_only", http.StatusConflict, eventstore.ErrReadOnly},
 	{"unavailable", http.StatusServiceUnavailable, eventstore.ErrUnavailable},
 	{"closed", http.StatusServiceUnavailable, eventstore.ErrClosed},
+	{"timeout", http.StatusServiceUnavailable, context.DeadlineExceeded},
 	{"corrupt", http.StatusInternalServerError, eventstore.ErrCorrupt},
 }
 
