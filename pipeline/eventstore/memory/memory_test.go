@@ -17,3 +17,9 @@ func TestStore(t *testing.T) {
 		return memory.Open(memory.Options{Now: now}), nil
 	})
 }
+
+func TestLinearizable(t *testing.T) {
+	s := memory.Open(memory.Options{})
+	defer s.Close()
+	storetest.Linearizable(t, storetest.Linear{Stores: []eventstore.Store{s}, Histories: 300})
+}

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"os"
 	"testing"
 	"time"
@@ -96,4 +97,17 @@ DROP TABLE IF EXISTS leat_totals_v1, leat_tables;`
 		sql += "DELETE FROM leat_" + table + ";"
 	}
 	pgtest.Shared(t).Exec(t, "", sql)
+}
+
+// TestLinearizable has two daemons on one log, whose sessions the server ends now and then.
+func TestLinearizable(t *testing.T) {
+	schema := pgtest.Schema()
+	stores := []eventstore.Store{openStore(t, postgres.Config{Schema: schema}), openStore(t, postgres.Config{Schema: schema})}
+	admin := pgtest.Shared(t).Conn(t, "")
+	storetest.Linearizable(t, storetest.Linear{Stores: stores, Histories: 100, Break: func() {
+		const end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() AND backend_type = 'client backend'"
+		if _, err := admin.Exec(context.Background(), end); err != nil {
+			t.Error(err)
+		}
+	}})
 }

@@ -63,3 +63,8 @@ func run(t *testing.T, durability string) {
 		}
 	})
 }
+
+func TestLinearizable(t *testing.T) {
+	s := openStore(t, sqlite.Config{})
+	storetest.Linearizable(t, storetest.Linear{Stores: []eventstore.Store{s}, Histories: 150})
+}
