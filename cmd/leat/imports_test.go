@@ -68,7 +68,7 @@ func implementation(path string) bool {
 	return within(path, "sources/...", "sinks/...", "handlers/...", "pipeline/eventstore/...", "pipeline/table/...")
 }
 
-// The direction of imports: event ← contracts ← implementations; the engine knows contracts, and cmd/leat alone knows
+// The direction of imports: event ← contracts ← implementations; the engine knows contracts, and cmd/standard alone knows
 // implementations. docs/architecture.md has the reasons.
 func TestImportDirection(t *testing.T) {
 	all := packages(t)
@@ -88,7 +88,7 @@ func TestImportDirection(t *testing.T) {
 			case implementation(path) && within(dep, "pipeline", "pipeline/admin", "cmd"):
 				t.Errorf("the plugin %s depends on %s: plugins know contracts", path, dep)
 			case within(path, "pipeline", "pipeline/admin", "pipeline/telemetry", "config", "cmd") && implementation(dep):
-				t.Errorf("%s depends on the implementation %s: cmd/leat alone imports those", path, dep)
+				t.Errorf("%s depends on the implementation %s: cmd/standard alone imports those", path, dep)
 			case within(path, "config", "pipeline/...", "pipeline") && within(dep, "cmd"):
 				t.Errorf("%s depends on the command line", path)
 			}
@@ -106,8 +106,8 @@ func TestImportDirection(t *testing.T) {
 		t.Errorf("go list names %d packages of ours: the test looks at the wrong thing", ours)
 	}
 	main := all[module+"/cmd/leat"]
-	if !slices.Contains(main.Imports, module+"/cmd") {
-		t.Errorf("cmd/leat imports %v and not cmd", main.Imports)
+	if !slices.Contains(main.Imports, module+"/cmd") || !slices.Contains(main.Imports, module+"/cmd/standard") {
+		t.Errorf("cmd/leat imports %v and not cmd and cmd/standard", main.Imports)
 	}
 }
 

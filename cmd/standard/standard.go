@@ -1,6 +1,19 @@
-package main
+// Package standard is the plugins that come with leat, as imports. A main that wants all of them and some of its own is
+//
+//	import (
+//		"os"
+//
+//		"github.com/leatdev/leat/cmd"
+//		_ "github.com/leatdev/leat/cmd/standard"
+//
+//		_ "example.com/your/plugin"
+//	)
+//
+//	func main() { os.Exit(cmd.Main()) }
+//
+// One that wants fewer imports those that it wants, and not this package. No other package of leat imports implementations.
+package standard
 
-// The standard plugins. A build with others is a main of its own with other imports.
 import (
 	_ "github.com/leatdev/leat/pipeline/eventstore/memory"
 	_ "github.com/leatdev/leat/pipeline/eventstore/postgres"
