@@ -122,6 +122,7 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 		a.runCommand(), a.validateCommand(), a.matchCommand(), a.storeCommand(), a.tableCommand(), a.poisonCommand(),
 		a.statusCommand(), a.configCommand(), a.listCommand(), a.describeCommand(), a.graphCommand(), a.healthcheckCommand(), a.versionCommand(),
 	)
+	root.AddCommand(a.tailCommand())
 	a.keyFlags(root)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -321,11 +321,13 @@ func newExprMatcher(src string, explain bool) (matcher, error) {
 	return m, nil
 }
 
-// expressionErrors writes the mistakes of an expression with carets.
-func expressionErrors(src string, err error) string {
+// expressionErrors writes the mistakes of --expr with carets.
+func expressionErrors(src string, err error) string { return expressionMistakes("--expr", src, err) }
+
+func expressionMistakes(flag, src string, err error) string {
 	all := filter.Errors(err)
 	if len(all) == 0 {
-		return "--expr: " + err.Error()
+		return flag + ": " + err.Error()
 	}
 	lines := strings.Split(src, "\n")
 	var b strings.Builder
@@ -333,7 +335,7 @@ func expressionErrors(src string, err error) string {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "--expr:%d:%d: error[%s]: %s", e.Line, e.Column, e.Code, e.Message)
+		fmt.Fprintf(&b, "%s:%d:%d: error[%s]: %s", flag, e.Line, e.Column, e.Code, e.Message)
 		if e.Line >= 1 && e.Line <= len(lines) {
 			fmt.Fprintf(&b, "\n  %s\n  %s^", lines[e.Line-1], strings.Repeat(" ", max(e.Column-1, 0)))
 			if e.Hint != "" {

@@ -150,7 +150,7 @@ func (q *Queue) receive(ctx context.Context, n int) ([]Message, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), calls)
 	defer cancel()
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &q.URL, MaxNumberOfMessages: int32(n), VisibilityTimeout: int32(hold / time.Second), WaitTimeSeconds: 1, //nolint:gosec // ten at most
+		QueueUrl: &q.URL, MaxNumberOfMessages: int32(n), VisibilityTimeout: int32(hold / time.Second), WaitTimeSeconds: 1,
 		MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})
 	if err != nil {
