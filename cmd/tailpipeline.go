@@ -11,12 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatdev/leat/config"
-	"github.com/leatdev/leat/pipeline/admin"
+	"github.com/leatdev/leat/pipeline/eventstore/client"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/tap"
 )
-
-// defaultServer is where a daemon listens unless it is told otherwise.
-const defaultServer = "127.0.0.1:8087"
 
 func (a *app) tailPipeline() *cobra.Command {
 	var (
@@ -39,12 +37,6 @@ taken up again where the daemon is started anew.`,
 			if err := t.prepare(a, true); err != nil {
 				return err
 			}
-			if server == "" {
-				server = defaultServer
-				if v, ok := a.env("LEAT_SERVER"); ok && v != "" {
-					server = v
-				}
-			}
 			var o tap.Options
 			name := ""
 			if len(args) > 0 {
@@ -53,30 +45,30 @@ taken up again where the daemon is started anew.`,
 			if err := o.Check(); err != nil {
 				return usagef("%w", err)
 			}
-			client, err := admin.Connect(server, "main")
+			daemon, err := a.connect(server)
 			if err != nil {
-				return usagef("%w", err)
+				return err
 			}
-			defer client.Close()
+			defer daemon.Close()
 			ctx, stop := a.untilHangup(c.Context())
 			defer stop()
-			names, err := pipelinesOf(ctx, client, name)
+			names, err := pipelinesOf(ctx, daemon, name)
 			if err != nil {
 				return err
 			}
 			return a.follow(ctx, &t, func(ctx context.Context, show func(*tailed) error) error {
-				return a.watchStages(ctx, client, names, o, show)
+				return a.watchStages(ctx, daemon, names, o, show)
 			})
 		},
 	}
 	t.flags(c)
-	c.Flags().StringVar(&server, "server", "", "address of the daemon, host:port (default $LEAT_SERVER, else "+defaultServer+")")
+	c.Flags().StringVar(&server, "server", "", "address of the daemon, host:port (default $LEAT_SERVER, else "+defaultListen+")")
 	return c
 }
 
 // pipelinesOf gives the pipelines to listen to: the one named, or all of the daemon.
-func pipelinesOf(ctx context.Context, client *admin.Client, name string) ([]string, error) {
-	raw, err := client.Status(ctx)
+func pipelinesOf(ctx context.Context, daemon *client.Client, name string) ([]string, error) {
+	raw, err := daemon.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +99,14 @@ func pipelinesOf(ctx context.Context, client *admin.Client, name string) ([]stri
 }
 
 // watchStages merges the samples of pipelines until ctx ends.
-func (a *app) watchStages(ctx context.Context, client *admin.Client, names []string, o tap.Options, show func(*tailed) error) error {
+func (a *app) watchStages(ctx context.Context, daemon *client.Client, names []string, o tap.Options, show func(*tailed) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var listeners sync.WaitGroup
 	defer listeners.Wait()
 	defer cancel()
 	samples, failed := make(chan tap.Sample), make(chan error, len(names))
 	for _, name := range names {
-		listeners.Go(func() { failed <- a.listen(ctx, client, name, o, samples) })
+		listeners.Go(func() { failed <- a.listen(ctx, daemon, name, o, samples) })
 	}
 	for {
 		select {
@@ -132,11 +124,11 @@ func (a *app) watchStages(ctx context.Context, client *admin.Client, names []str
 }
 
 // listen passes on the samples of one pipeline, and goes on with the next daemon where one ends.
-func (a *app) listen(ctx context.Context, client *admin.Client, name string, o tap.Options, to chan<- tap.Sample) error {
+func (a *app) listen(ctx context.Context, daemon *client.Client, name string, o tap.Options, to chan<- tap.Sample) error {
 	said := false
 	for {
 		var failed error
-		for s, err := range client.Tap(ctx, name, o) {
+		for s, err := range daemon.Tap(ctx, name, o) {
 			if err != nil {
 				failed = err
 				break
@@ -154,7 +146,7 @@ func (a *app) listen(ctx context.Context, client *admin.Client, name string, o t
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var answer *admin.AnswerError
+		var answer *wire.Problem
 		if errors.As(failed, &answer) && answer.Code != "unknown" && answer.Code != "unavailable" && answer.Code != "starting" {
 			return failed
 		}
@@ -183,7 +175,7 @@ func ofStage(s *tap.Sample) *tailed {
 	if len(t.body) == 0 && len(s.Event.Raw) > 0 {
 		t.body = s.Event.Raw
 	}
-	w := admin.SampleOf(s)
+	w := wire.SampleOf(s)
 	t.json = func() (any, error) { return w, nil }
 	return t
 }

@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
 )
 
 // following is what of a log is watched.
@@ -226,6 +226,6 @@ func ofStore(e *event.Recorded) *tailed {
 	if !e.Stream.IsZero() {
 		t.facts = append([]fact{{"stream", e.Stream.String() + "@" + strconv.FormatInt(e.Revision, 10)}, {"position", strconv.FormatInt(e.Position, 10)}}, t.facts...)
 	}
-	t.json = func() (any, error) { return admin.EventOf(e), nil }
+	t.json = func() (any, error) { return wire.EventOf(e), nil }
 	return t
 }
