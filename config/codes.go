@@ -70,5 +70,5 @@ var Codes = []struct {
 	{CodeLooksLikeExpression, "warning: a text looks like a path of the event, but is no template"},
 	{CodePatternWarning, "warning: an event pattern is valid, but hardly meant so"},
 	{CodeUnused, "warning: something is defined and not used"},
-	{CodeLoop, "warning: a forward writes events that its own pipeline reads again"},
+	{CodeLoop, "a pipeline reads again what it writes; a warning where that depends on the events"},
 }

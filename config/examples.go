@@ -2,6 +2,12 @@ package config
 
 // examples are the files that show steps and frames, by "kind name"; a test loads each.
 var examples = map[string]string{
+	"source event_log": `pipelines:
+  example:
+    source: { event_log: { origins: [orders], types: [OrderPlaced] } }   # what the pipeline orders appended
+    steps:                                                               # nothing is appended: tables and forwards read the log
+      - project: { table: placed, key: { order_id: data.order_id }, set: { placed: time } }
+`,
 	"step filter": `pipelines:
   example:
     source: { file: { path: orders.ndjson } }

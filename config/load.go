@@ -71,6 +71,7 @@ type loader struct {
 	writerNames   []string
 	usedTables    map[string]bool
 	storeNames    []string
+	logs          []logUse
 	fragments     map[string]entry
 	fragmentNames []string
 	// defaulted are structs with nothing but their defaults.

@@ -109,6 +109,7 @@ func (l *loader) decodeSource(c scope, e entry, p *Pipeline) {
 		return
 	}
 	p.Source.Plugin, _ = c.component(e.val, KindSource, v, "source")
+	c.checkLog(e.val, p)
 	if m, ok := c.member(e.val, "event"); ok && p.Source.Envelope != "auto" && p.Source.Envelope != "json" && !p.Source.Event.IsZero() {
 		c.in("event").fail(m.key, CodeConflict, fmt.Sprintf("event makes an event of a plain body, and envelope: %s says that the bodies are events already", p.Source.Envelope), "write envelope: json, or leave event out")
 	}
@@ -142,7 +143,7 @@ func (l *loader) decodeSteps(c scope, e entry, p *Pipeline, outbox *entry) {
 			}
 		}
 	}
-	fromLog := p.Source.Plugin.Name == "event_log"
+	_, fromLog := p.LogSelection()
 	if outbox != nil && p.Outbox && last >= 0 {
 		c.l.at(outbox.f, outbox.key, &path{up: c.path.up, name: "outbox"}, CodeConflict, "outbox records each event by itself: with an append below it the event would be recorded twice", "take outbox away: the append is the outbox").
 			Related = []Related{{lastKey.f.name, lastKey.n.Line, lastKey.f.column(lastKey.n.Line, lastKey.n.Column), "the append"}}

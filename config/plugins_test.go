@@ -30,7 +30,16 @@ type busSource struct {
 func (b busSource) Place() string { return "bus " + b.Bus }
 
 type logSource struct {
-	Type string `yaml:"type,omitempty" doc:"stream type"`
+	Type    string   `yaml:"type,omitempty" doc:"stream type"`
+	Store   string   `yaml:"store,omitempty" doc:"the store"`
+	Origins []string `yaml:"origins,omitempty" doc:"pipelines"`
+	Streams []string `yaml:"streams,omitempty" doc:"stream types"`
+	Types   []string `yaml:"types,omitempty" doc:"event types"`
+}
+
+// ReadsLog implements LogReader.
+func (s logSource) ReadsLog() LogSelection {
+	return LogSelection{Store: s.Store, Origins: s.Origins, StreamTypes: s.Streams, Types: s.Types, Follow: true}
 }
 
 type stdoutSink struct{}

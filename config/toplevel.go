@@ -185,6 +185,7 @@ func (l *loader) decodeAll() {
 		l.cfg.Tests = append(l.cfg.Tests, Raw{node: e.val, f: e.f})
 	}
 	l.keyless()
+	l.logLoops()
 	l.unused()
 }
 

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/clock"
+	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/tap"
@@ -162,7 +164,7 @@ func (d *Daemon) open(ctx context.Context) error {
 		d.mu.Unlock()
 	}
 	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, clock: d.o.Clock, random: d.o.Random, instance: d.instance, tables: d.cfg.Tables,
-		sourceOf: d.openSource, sinkOf: d.openSink, hub: d.hub}
+		sourceOf: d.openSource, sinkOf: d.openSink, hub: d.hub, logOf: d.logOf}
 	for _, c := range d.cfg.Pipelines {
 		p, err := newPipe(c, d.stores[c.Store], env)
 		if err != nil {
@@ -186,6 +188,9 @@ func (d *Daemon) storeNames() []string {
 	used := map[string]bool{}
 	for _, p := range d.cfg.Pipelines {
 		used[p.Store] = true
+		if sel, ok := p.LogSelection(); ok {
+			used[sel.Store] = true
+		}
 	}
 	if len(used) == 0 {
 		return slices.Sorted(maps.Keys(d.cfg.Stores))
@@ -219,7 +224,11 @@ func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
 		Pipeline: p.cfg.Name, Log: p.log.With("source", p.cfg.Source.Plugin.Name), Now: d.o.Now, Clock: d.o.Clock,
 		Cursor:    func(ctx context.Context, key string) (string, error) { return p.store.Cursor(ctx, p.cfg.Name, key) },
 		MaxEvents: p.cfg.Source.Limits.Events, MaxBytes: int(p.cfg.Source.Limits.Bytes), MaxEventSize: int(p.cfg.Limits.EventSize),
-		Mount: d.mount, Outbox: outbox, Shared: d.share, Metrics: p.numbers("source"),
+		Keep: func(ctx context.Context, c event.Cursor) error {
+			return p.store.Commit(ctx, []*eventstore.Unit{{Pipeline: p.cfg.Name, Cursor: &c}}, eventstore.CommitOptions{})
+		},
+		ReadLog: func(store string) (eventstore.Reader, error) { return d.logOf(cmp.Or(store, p.cfg.Store)) },
+		Mount:   d.mount, Outbox: outbox, Shared: d.share, Metrics: p.numbers("source"),
 		Trouble: func(err error) {
 			if err == nil {
 				p.trouble.clear("source")
@@ -228,6 +237,15 @@ func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
 			}
 		},
 	})
+}
+
+// logOf gives the log of an open store.
+func (d *Daemon) logOf(store string) (eventstore.Reader, error) {
+	s, ok := d.Store(store)
+	if !ok {
+		return nil, fmt.Errorf("pipeline: no store is called %q", store)
+	}
+	return s, nil
 }
 
 func (d *Daemon) openSink(p *pipe, relay string, c config.Plugin) (sinks.Sink, error) {

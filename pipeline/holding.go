@@ -175,7 +175,7 @@ func (r *relay) parkedEntries(ctx context.Context) ([]poison.Entry, error) {
 
 // resend delivers one parked event; false where it failed again and stays.
 func (r *relay) resend(ctx context.Context, e *poison.Entry) (bool, error) {
-	ev, err := r.parkedEvent(ctx, e)
+	ev, err := eventOf(ctx, r.pipe.reader, e, r.persist)
 	if err != nil {
 		return false, err
 	}
@@ -210,11 +210,11 @@ func again(e *poison.Entry, was *poison.Entry) {
 	}
 }
 
-// parkedEvent gives the event of an entry: from the log, with the body that a person gave it.
-func (r *relay) parkedEvent(ctx context.Context, e *poison.Entry) (*event.Recorded, error) {
+// eventOf gives the event of an entry: from the log, with the body that a person gave it.
+func eventOf(ctx context.Context, log eventstore.Reader, e *poison.Entry, persist func(context.Context, func() error) error) (*event.Recorded, error) {
 	var ev *event.Recorded
-	err := r.persist(ctx, func() error {
-		for got, err := range r.pipe.store.ReadAll(ctx, eventstore.ReadOptions{From: e.Position, To: e.Position}) {
+	err := persist(ctx, func() error {
+		for got, err := range log.ReadAll(ctx, eventstore.ReadOptions{From: e.Position, To: e.Position}) {
 			if err != nil {
 				return fmt.Errorf("pipeline: read position %d: %w", e.Position, err)
 			}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -79,10 +80,31 @@ func bodyOf(e *poison.Entry) *event.Batch {
 	return b
 }
 
+// recordedOf makes a batch of one of a parked event that came from a log.
+func (p *pipe) recordedOf(e *poison.Entry) (*event.Batch, error) {
+	log, err := p.env.logOf(p.plan.reads.Store)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := eventOf(p.soft, log, e, func(_ context.Context, read func() error) error { return read() })
+	if err != nil {
+		return nil, err
+	}
+	return &event.Batch{Events: []event.Event{ev.Event}, Recorded: []event.Recorded{*ev}, Key: func(int) string { return e.Key }}, nil
+}
+
 // resend takes a parked event through the intake from its first step, with its id; the entry goes in the transaction
 // of what the event gives.
 func (p *pipe) resend(e *poison.Entry) {
-	d := &pending{b: bodyOf(e), retry: e}
+	b := bodyOf(e)
+	if e.Position > 0 && p.plan.reads != nil && !p.plan.follows {
+		var err error
+		if b, err = p.recordedOf(e); err != nil {
+			p.limited("retry").Error("a parked event cannot be sent again", "id", e.ID, "error", err)
+			return
+		}
+	}
+	d := &pending{b: b, retry: e}
 	d.unit.Pipeline, d.unit.Unpark = p.cfg.Name, []int64{e.ID}
 	if !p.plan.log {
 		p.resendDirect(d, e)

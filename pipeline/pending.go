@@ -72,6 +72,13 @@ func (p *pipe) key(b *event.Batch, i int, e *event.Event) string {
 // decode takes the body apart and fills in what the source's frame says.
 func (p *pipe) decode(b *event.Batch, i int, x *exec) error {
 	e := &b.Events[i]
+	if b.Recorded != nil {
+		if limit := int(p.cfg.Limits.EventSize); limit > 0 && len(e.Raw) > limit {
+			return &stepError{step: "source", err: event.PoisonAs(event.CodeTooLarge, fmt.Errorf("the event is larger than limits.event_size, %d bytes", limit))}
+		}
+		x.ev = b.Recorded[i]
+		return nil
+	}
 	err := codec.Decode(e, p.envelope, int(p.cfg.Limits.EventSize))
 	if b.Refused != nil {
 		if refused := b.Refused(i); refused != nil {
@@ -218,6 +225,10 @@ func (p *pipe) entry(b *event.Batch, i int, err error) poison.Entry {
 		Pipeline: p.cfg.Name, Step: stepOf(err), State: poison.Parked, Code: codeOf(err), Reason: err.Error(), Stack: stackOf(err),
 		First: now, Last: now, EventID: e.ID, Type: e.Type, Source: e.Source,
 		Payload: e.Raw, Envelope: p.envelope, Metadata: e.Metadata, TraceID: traceID(&e),
+	}
+	if b.Recorded != nil {
+		out.Payload, out.Envelope = payloadOf(&e)
+		out.Stream, out.Position = b.Recorded[i].Stream, b.Recorded[i].Position
 	}
 	out.Key = p.key(b, i, &e)
 	if out.Key == "" {

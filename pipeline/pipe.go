@@ -24,17 +24,22 @@ import (
 
 // pipe is one running pipeline.
 type pipe struct {
-	cfg      *config.Pipeline
-	plan     *plan
-	store    eventstore.Store
-	head     eventstore.Head
-	log      *slog.Logger
-	metrics  *telemetry.Pipeline
-	now      func() time.Time
-	clock    clock.Clock
-	envelope event.Envelope
-	env      environment
-	taps     *pipeTaps
+	cfg   *config.Pipeline
+	plan  *plan
+	store eventstore.Store
+	// reader is the log that the relays read: the store's own, or that of an event_log source.
+	reader eventstore.Reader
+	// until and untilTime end what an event_log source lets the relays read.
+	until     atomic.Int64
+	untilTime time.Time
+	head      eventstore.Head
+	log       *slog.Logger
+	metrics   *telemetry.Pipeline
+	now       func() time.Time
+	clock     clock.Clock
+	envelope  event.Envelope
+	env       environment
+	taps      *pipeTaps
 
 	source  sources.Source
 	ordered bool // batches enter in the order of the source
@@ -93,6 +98,8 @@ type environment struct {
 	sourceOf func(p *pipe) (sources.Source, error)
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
 	tables   map[string]*config.Table
+	// logOf gives the log of a store, for sources that read one.
+	logOf func(store string) (eventstore.Reader, error)
 	// hub gives the taps of a pipeline: the same for the one that takes its place.
 	hub func(pipeline string) *tap.Hub
 }
@@ -100,7 +107,7 @@ type environment struct {
 func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe, error) {
 	p := &pipe{
 		cfg: c, store: store, env: env, now: env.now, clock: env.clock, log: env.log.With("pipeline", c.Name), metrics: env.metrics.Pipeline(c.Name),
-		envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), retried: make(chan struct{}), directTurn: make(chan struct{}, 1), noMore: make(chan struct{}), started: make(chan struct{}), state: "starting",
+		reader: store, envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), retried: make(chan struct{}), directTurn: make(chan struct{}, 1), noMore: make(chan struct{}), started: make(chan struct{}), state: "starting",
 	}
 	p.counts.metrics = p.metrics
 	p.copies = newCopies(p)
@@ -133,17 +140,18 @@ func (p *pipe) limited(subject string) *slog.Logger {
 // open makes source, sinks and relays, and registers the relays before anything is read.
 func (p *pipe) open(ctx context.Context) error {
 	var err error
-	if p.head, err = p.store.Head(ctx); err != nil {
-		return fmt.Errorf("store: %w", err)
+	if err := p.openLog(ctx); err != nil {
+		return err
 	}
-	p.lastOwn.Store(p.head.Position)
 	if c := p.cfg.Poison.Copy; c != nil {
 		if p.copies.sink, err = p.env.sinkOf(p, "poison copy", *c); err != nil {
 			return err
 		}
 	}
 	p.seats = p.newSeats()
-	if p.source, err = p.env.sourceOf(p); err != nil {
+	if p.plan.follows {
+		p.source = &logEnd{pipe: p}
+	} else if p.source, err = p.env.sourceOf(p); err != nil {
 		return err
 	}
 	t := sources.TraitsOf(p.source)

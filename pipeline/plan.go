@@ -19,9 +19,13 @@ type plan struct {
 	// eventMap makes events of plain bodies; nil where the YAML has none.
 	eventMap *eventMap
 	orderBy  *filter.Program
-	// log is false where the pipeline appends nothing.
-	log    bool
-	relays []*relayPlan
+	// log is false where the pipeline appends nothing, and its targets get the source's events at once.
+	log bool
+	// reads is what an event_log source reads. Follows: the pipeline appends nothing, so that its targets read the log
+	// by themselves, and nothing is taken in.
+	reads   *config.LogSelection
+	follows bool
+	relays  []*relayPlan
 	// inline are the projections that run in the append's transaction.
 	inline []*relayPlan
 }
@@ -57,13 +61,18 @@ func newPlan(c *config.Pipeline, wrong func(step string, err error)) (*plan, err
 	}
 	last := lastAppend(steps)
 	p := &plan{cfg: c, log: last >= 0}
+	roots := filter.Event
+	if sel, ok := c.LogSelection(); ok {
+		p.reads, p.follows, p.log = &sel, !p.log, true
+		roots |= filter.Log
+	}
 	cut := last + 1
 	if !p.log {
 		cut = firstTarget(steps)
 	}
 	b := builder{pipeline: c.Name, names: stepNames(steps), steps: steps, wrong: wrong}
 	var err error
-	if p.intake, err = b.program(filter.Event, 0, cut, last, nil); err != nil {
+	if p.intake, err = b.program(roots, 0, cut, last, nil); err != nil {
 		return nil, err
 	}
 	if !c.Source.OrderBy.IsZero() {

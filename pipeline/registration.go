@@ -1,13 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -87,7 +86,7 @@ func (r *relay) open(ctx context.Context) error {
 	if i < 0 {
 		return fmt.Errorf("%w: the store has no relay %q", eventstore.ErrFenced, r.plan.id)
 	}
-	head, err := r.pipe.store.Head(ctx)
+	head, err := r.pipe.reader.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
@@ -202,30 +201,25 @@ func (r *relay) remember(ctx context.Context) error {
 
 // startOf gives the position behind which a new relay starts.
 func (p *pipe) startOf(ctx context.Context, r *relayPlan) (int64, error) {
-	switch from := r.frame.From; from {
+	from := r.frame.From
+	if from == "" && p.plan.follows {
+		from = cmp.Or(p.plan.reads.From, "start")
+	}
+	switch from {
 	case "":
 		if r.kind == kindForward {
 			return eventstore.FromHead, nil
 		}
 		return 0, nil
-	case "start":
-		return 0, nil
 	case "now":
-		return eventstore.FromHead, nil
-	default:
-		if at, err := time.Parse(time.RFC3339, from); err == nil {
-			for e, err := range p.store.ReadAll(ctx, eventstore.ReadOptions{SinceTime: at, Max: 1}) {
-				if err != nil {
-					return 0, err
-				}
-				return e.Position - 1, nil
-			}
+		if !p.plan.follows {
 			return eventstore.FromHead, nil
 		}
-		n, err := strconv.ParseInt(from, 10, 64)
-		if err != nil || n < 0 {
-			return 0, fmt.Errorf("relay %s: from: %q is not start, now, a position or a time", r.name, from)
-		}
-		return n, nil
+		return p.head.Position, nil // its head may be that of another store
 	}
+	place, err := eventstore.ParsePlace(from)
+	if err != nil {
+		return 0, fmt.Errorf("relay %s: from: %w", r.name, err)
+	}
+	return place.After(ctx, p.reader)
 }

@@ -224,9 +224,9 @@ func (r *relay) read(t *tenure, pages chan<- *eventstore.Page) {
 	ctx := t.stop
 	after := r.seen.Load()
 	for ctx.Err() == nil {
-		o := eventstore.SubscribeOptions{After: after, Filter: eventstore.Filter{Origins: []string{r.pipe.cfg.Name}},
+		o := eventstore.SubscribeOptions{After: after, Filter: r.pipe.selects(),
 			MaxEvents: r.plan.frame.Batch.Events, MaxBytes: int(r.plan.frame.Batch.Bytes)}
-		for page, err := range r.pipe.store.Subscribe(ctx, o) {
+		for page, err := range r.pipe.reader.Subscribe(ctx, o) {
 			if err != nil {
 				if ctx.Err() == nil {
 					r.pipe.trouble.set("log of "+r.plan.name, err)
@@ -234,11 +234,15 @@ func (r *relay) read(t *tenure, pages chan<- *eventstore.Page) {
 				}
 				break
 			}
+			ended := r.pipe.bound(&page)
 			after = page.Through
 			r.pipe.trouble.clear("log of " + r.plan.name)
 			select {
 			case pages <- &page:
 			case <-ctx.Done():
+				return
+			}
+			if ended {
 				return
 			}
 		}

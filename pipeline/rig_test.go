@@ -53,8 +53,9 @@ type rig struct {
 	sinks   map[string]*catch
 	log     *logBook
 	daemon  *Daemon
-	o       Options // what differs from the rig's own
-	shared  bool    // the store is one that several processes may have open
+	others  map[string]eventstore.Store // beside main
+	o       Options                     // what differs from the rig's own
+	shared  bool                        // the store is one that several processes may have open
 	stop    context.CancelFunc
 	kill    context.CancelFunc
 	ended   chan struct{}
@@ -84,7 +85,7 @@ func newRig(t *testing.T, yaml string, store eventstore.Store) *rig {
 // load takes another configuration for the next start.
 func (r *rig) load(yaml string) *rig {
 	r.Helper()
-	cfg, diags := config.LoadBytes("test.yaml", []byte(yaml+"\nstores: { main: { rig: {} } }\n"), config.Options{})
+	cfg, diags := config.LoadBytes("test.yaml", []byte(yaml+"\nstores: { main: { rig: {} }, other: { rig: {} } }\n"), config.Options{})
 	for _, d := range diags {
 		if d.Severity == config.Error {
 			r.Fatalf("config: %v", d)
@@ -108,11 +109,16 @@ func (r *rig) try() error {
 	r.Helper()
 	r.metrics = telemetry.NewMetrics("test")
 	for _, p := range r.cfg.Pipelines {
-		r.feeds[p.Name] = newFeed(r.T, p.Source.Plugin.Config.(feedConfig))
+		if c, ok := p.Source.Plugin.Config.(feedConfig); ok {
+			r.feeds[p.Name] = newFeed(r.T, c)
+		}
 	}
 	o := r.o
 	o.Log, o.Metrics, o.Stdout = slog.New(slog.NewTextHandler(r.log, nil)), r.metrics, io.Discard
-	o.OpenStore = func(context.Context, string, config.Plugin) (eventstore.Store, error) {
+	o.OpenStore = func(_ context.Context, name string, _ config.Plugin) (eventstore.Store, error) {
+		if s, ok := r.others[name]; ok {
+			return s, nil
+		}
 		if r.shared {
 			return sharedStore{r.store}, nil
 		}

@@ -107,7 +107,7 @@ func (p *pipe) status(ctx context.Context) PipelineStatus {
 		s.Parked, s.Oldest = n, &oldest
 	}
 	s.Intake, s.Standby = p.seats.status(p.intake)
-	head, err := p.store.Head(ctx)
+	head, err := p.reader.Head(ctx)
 	for _, r := range p.relays {
 		at := r.seen.Load()
 		owner, standby := p.seats.status(r.seat)

@@ -18,6 +18,7 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/pipeline/clock"
+	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/metric"
 )
@@ -79,6 +80,10 @@ type Env struct {
 	Clock clock.Clock
 	// Cursor gives the place that was committed under key, "" where none is.
 	Cursor func(ctx context.Context, key string) (string, error)
+	// Keep commits a place that no event carries (Batch.Cursor), for a source with nothing in flight.
+	Keep func(ctx context.Context, c event.Cursor) error
+	// ReadLog gives the log of one of the file's stores, "" for the pipeline's own.
+	ReadLog func(store string) (eventstore.Reader, error)
 	// MaxEvents and MaxBytes bound one batch; MaxEventSize one body (a larger one is sent on cut to that size plus
 	// one byte, so that it is poisoned, not lost, and memory stays flat).
 	MaxEvents    int

@@ -24,6 +24,9 @@ type Cursor struct {
 type Batch struct {
 	// Events hold Raw (and Metadata, where the transport has any); the pipeline's codec fills the rest.
 	Events []Event
+	// Recorded are the same events as they stand in a log, from sources that read one: their fields are taken as they
+	// are, and no body is decoded. Nil: the events come from outside.
+	Recorded []Recorded
 	// Bytes is what the batch weighs against the pipeline's limits; zero: the sum of the bodies.
 	Bytes int
 	// Key gives the transport's own id of an event: the same again when it is delivered again. Nil: it has none.

@@ -41,12 +41,8 @@ type Store interface {
 	Close() error
 }
 
-// Log is what writes and reads events.
-type Log interface {
-	// Commit writes units and fills in their Results. Each unit is atomic and is refused alone. Units of concurrent
-	// callers share transactions (group commit). An error means that the outcome of every unit without a Result is
-	// unknown (ErrUnavailable: not written): the same call may be repeated, ids make it idempotent.
-	Commit(ctx context.Context, units []*Unit, o CommitOptions) error
+// Reader is what reads events.
+type Reader interface {
 	// Head gives the log's end.
 	Head(ctx context.Context) (Head, error)
 	// ReadStream gives a stream's events. A stream that does not exist gives none.
@@ -59,6 +55,15 @@ type Log interface {
 	// A page without events still moves Through. Wake-up follows a commit in this process at once, a commit of
 	// another within a second.
 	Subscribe(ctx context.Context, o SubscribeOptions) iter.Seq2[Page, error]
+}
+
+// Log is what writes and reads events.
+type Log interface {
+	Reader
+	// Commit writes units and fills in their Results. Each unit is atomic and is refused alone. Units of concurrent
+	// callers share transactions (group commit). An error means that the outcome of every unit without a Result is
+	// unknown (ErrUnavailable: not written): the same call may be repeated, ids make it idempotent.
+	Commit(ctx context.Context, units []*Unit, o CommitOptions) error
 }
 
 // Head is the log's end.
