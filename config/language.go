@@ -122,6 +122,7 @@ type Step struct {
 	Batch  StepBatch  `yaml:"batch,omitempty" doc:"how a relay gathers events for its target"`
 	From   string     `yaml:"from,omitempty" doc:"where a new relay starts: start, now, a position or a time"`
 	Was    string     `yaml:"was,omitempty" doc:"the relay's earlier name: it goes on from that one's place"`
+	Shards int        `yaml:"shards,omitempty" min:"1" max:"256" doc:"relays that share the streams of a forward, on one replica or several; fixed when the relay is created; without it one"`
 
 	Filter  *Expr    `yaml:"-"`
 	Match   *Pattern `yaml:"-"`

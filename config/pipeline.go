@@ -176,6 +176,9 @@ func (l *loader) decodeSteps(c scope, e entry, p *Pipeline, outbox *entry) {
 				in.fail(key.key, CodeNeedsLog, "project reads the log, and nothing in this pipeline writes it", "put an append above it, or `outbox: true` beside steps")
 			}
 		}
+		if key, found := at.member(s.n, "shards"); found && step.Forward != nil && last < 0 && !p.Outbox && !fromLog {
+			at.in("shards").fail(key.key, CodeNeedsLog, "shards share what a relay reads from the log, and nothing in this pipeline writes it", "take shards away, or put an append above it; for calls at the same time there is limits.parallel")
+		}
 		if ok && step.Forward != nil && step.Name == "" {
 			at.checkTarget(s.n, p.Steps, len(p.Steps)-1, forwards)
 		}

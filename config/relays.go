@@ -34,7 +34,7 @@ func (c scope) checkRelay(n *yaml.Node, s *Step, relays map[string]relayHead) {
 	}
 	members, _ := c.quiet(n)
 	for _, m := range members {
-		if contains([]string{"from", "was", "batch", "limits", "retry"}, m.key.Value) {
+		if contains([]string{"from", "was", "batch", "shards", "limits", "retry"}, m.key.Value) {
 			c.in(m.key.Value).warn(m.key, CodeUnused, fmt.Sprintf("%s has no effect here: steps to one target are one relay, which takes it from the first of them", m.key.Value), "")
 			d := &c.l.diags[len(c.l.diags)-1]
 			d.Related = append(d.Related, first.at)

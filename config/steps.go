@@ -57,7 +57,7 @@ func stepNames() []string {
 	return out
 }
 
-var relayKeys = []string{"from", "was", "batch"}
+var relayKeys = []string{"from", "was", "batch", "shards"}
 
 // step decodes one step with its frame.
 func (p *pipelineScope) step(c scope, n *yaml.Node) (Step, bool) {
@@ -143,7 +143,15 @@ func (p *pipelineScope) step(c scope, n *yaml.Node) (Step, bool) {
 	good = frame.decode(entries) && good
 	for _, e := range entries {
 		if kind != nil && !kind.relay && contains(relayKeys, e.key.Value) {
-			c.fail(e.key, CodeConflict, fmt.Sprintf("%s is for project and forward, which read the log; %s has no use for it", e.key.Value, kind.name), "")
+			whose := "project and forward, which read"
+			if e.key.Value == "shards" {
+				whose = "forward, which reads"
+			}
+			c.fail(e.key, CodeConflict, fmt.Sprintf("%s is for %s the log; %s has no use for it", e.key.Value, whose, kind.name), "")
+			good = false
+		}
+		if e.key.Value == "shards" && kind != nil && kind.name == "project" {
+			c.fail(e.key, CodeConflict, "shards is for forward: a table has one relay, which keeps its rows in the order of the log", "take shards away")
 			good = false
 		}
 		if e.key.Value == "from" && s.From != "" {

@@ -13,11 +13,19 @@ import (
 )
 
 // forwardTarget writes to a sink; its checkpoint is in the store.
-type forwardTarget struct{ sink sinks.Sink }
+type forwardTarget struct {
+	sink   sinks.Sink
+	shared bool // another shard's target closes it
+}
 
 func (t *forwardTarget) eager(*relay, int64) bool { return false }
 
-func (t *forwardTarget) close() error { return t.sink.Close() }
+func (t *forwardTarget) close() error {
+	if t.shared {
+		return nil
+	}
+	return t.sink.Close()
+}
 
 func (t *forwardTarget) write(ctx context.Context, r *relay, g *gathered) (int64, error) {
 	parked, stopAt, err := t.deliver(ctx, r, g.items, g.events)

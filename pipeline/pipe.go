@@ -173,36 +173,10 @@ func (p *pipe) open(ctx context.Context) error {
 }
 
 func (p *pipe) openRelays(ctx context.Context) error {
-	for _, rp := range p.plan.relays {
-		rp.retry = p.cfg.Retry
-		if rp.frame.Retry != nil {
-			rp.retry = *rp.frame.Retry
+	for _, all := range p.plan.relays {
+		if err := p.openRelay(all); err != nil {
+			return err
 		}
-		r := &relay{pipe: p, plan: rp, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
-		r.metrics = p.metrics.Relay(rp.id, rp.kind, rp.target)
-		if n := rp.frame.Limits.Rate; n > 0 {
-			r.limiter = rate.NewLimiter(rate.Limit(n), max(1, int(n)))
-		}
-		if rp.frame.Batch.Events == 0 {
-			rp.frame.Batch.Events = 1000
-		}
-		if rp.frame.Batch.Bytes == 0 {
-			rp.frame.Batch.Bytes = 4 << 20
-		}
-		if rp.kind == kindForward {
-			s, err := p.env.sinkOf(p, rp.name, rp.sink)
-			if err != nil {
-				return err
-			}
-			r.target = &forwardTarget{sink: s}
-		} else {
-			t, err := p.newTableTarget(rp)
-			if err != nil {
-				return err
-			}
-			r.target = t
-		}
-		p.relays = append(p.relays, r)
 	}
 	if p.plan.log {
 		return p.register(ctx)
@@ -220,6 +194,52 @@ func (p *pipe) openRelays(ctx context.Context) error {
 	}
 	_, err := p.seats.first(ctx, p.intake)
 	return err
+}
+
+// openRelay makes the relay of a plan, or one for each of its shards, which share a sink.
+func (p *pipe) openRelay(all *relayPlan) error {
+	var shared *forwardTarget
+	plans := []*relayPlan{all}
+	if p.plan.log {
+		plans = all.shards()
+	}
+	for _, rp := range plans {
+		rp.retry = p.cfg.Retry
+		if rp.frame.Retry != nil {
+			rp.retry = *rp.frame.Retry
+		}
+		r := &relay{pipe: p, plan: rp, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
+		r.metrics = p.metrics.Relay(rp.id, rp.kind, rp.target)
+		if n := rp.frame.Limits.Rate; n > 0 {
+			r.limiter = rate.NewLimiter(rate.Limit(n), max(1, int(n)))
+		}
+		if rp.frame.Batch.Events == 0 {
+			rp.frame.Batch.Events = 1000
+		}
+		if rp.frame.Batch.Bytes == 0 {
+			rp.frame.Batch.Bytes = 4 << 20
+		}
+		if rp.kind == kindForward {
+			if shared == nil {
+				s, err := p.env.sinkOf(p, all.name, rp.sink)
+				if err != nil {
+					return err
+				}
+				shared = &forwardTarget{sink: s}
+				r.target = shared
+			} else {
+				r.target = &forwardTarget{sink: shared.sink, shared: true}
+			}
+		} else {
+			t, err := p.newTableTarget(rp)
+			if err != nil {
+				return err
+			}
+			r.target = t
+		}
+		p.relays = append(p.relays, r)
+	}
+	return nil
 }
 
 // persist calls write until it succeeds, the relay stops, or somebody else owns it.

@@ -44,6 +44,9 @@ type relayPlan struct {
 	// projects are the project steps into the table, in file order; items say which of them they are for.
 	projects []config.Project
 
+	// shard of how many; of is 0 where there is one alone.
+	shard, of int
+
 	frame      config.Step // of its first step
 	retry      config.Retry
 	definition string
@@ -330,6 +333,7 @@ func (b *builder) relay(id string, from int, at []int) (*relayPlan, error) {
 	for i := from; i < end; i++ {
 		if s := b.steps[i]; (s.Project == nil && s.Forward == nil) || indexOf(at, i) >= 0 {
 			s.Retry, s.Name, s.Was, s.From, s.Limits, s.Batch = nil, "", "", "", config.StepLimits{}, config.StepBatch{}
+			s.Shards = 0
 			text.WriteString(describe(s))
 		}
 	}

@@ -66,6 +66,9 @@ func (p *pipe) check(ctx context.Context) error {
 	if err := p.checkTables(ctx, p.seats.specs); err != nil {
 		return err
 	}
+	if err := p.checkShards(ctx, p.seats.specs); err != nil {
+		return err
+	}
 	for _, r := range p.relays {
 		if t, ok := r.target.(*tableTarget); ok {
 			if err := t.ensure(ctx, r); err != nil {
@@ -168,7 +171,7 @@ func (r *relay) adopt(ctx context.Context) error {
 			return fmt.Errorf("list parked events: %w", err)
 		}
 		ids = append(ids, e.ID)
-		e.ID, e.Relay, e.Step = 0, r.plan.id, r.plan.name
+		e.ID, e.Relay, e.Step = 0, r.plan.id, r.plan.step()
 		moved = append(moved, e)
 	}
 	if len(moved) == 0 {

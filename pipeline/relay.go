@@ -236,6 +236,7 @@ func (r *relay) read(t *tenure, pages chan<- *eventstore.Page) {
 			}
 			ended := r.pipe.bound(&page)
 			after = page.Through
+			page.Events = r.plan.keep(page.Events)
 			r.pipe.trouble.clear("log of " + r.plan.name)
 			select {
 			case pages <- &page:
@@ -409,7 +410,7 @@ func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.E
 	now := r.pipe.now()
 	c := e.Clone()
 	out := poison.Entry{
-		Pipeline: r.pipe.cfg.Name, Step: r.plan.name, Relay: r.plan.id, State: state, Attempts: 1, First: now, Last: now,
+		Pipeline: r.pipe.cfg.Name, Step: r.plan.step(), Relay: r.plan.id, State: state, Attempts: 1, First: now, Last: now,
 		Key: strconv.FormatInt(e.Position, 10), Stream: e.Stream, Position: e.Position,
 		EventID: c.ID, Type: c.Type, Source: c.Source, Metadata: c.Metadata, Envelope: c.Envelope, TraceID: traceID(&c),
 	}
@@ -419,7 +420,7 @@ func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.E
 		out.Code, out.Reason = event.CodeHeld, "waits behind a parked event of stream "+e.Stream.String()
 		return out
 	}
-	out.Step = r.plan.name
+	out.Step = r.plan.step()
 	out.Code, out.Reason, out.Stack = codeOf(err), err.Error(), stackOf(err)
 	return out
 }
