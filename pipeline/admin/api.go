@@ -15,6 +15,7 @@ func (s *Server) routeAPI() {
 	s.routeEvents()
 	s.routeTables()
 	s.routePoison()
+	s.routeServerless()
 	s.routeDocument()
 }
 

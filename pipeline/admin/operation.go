@@ -134,7 +134,12 @@ func lineResponse[T any](s *Server, words string) map[string]*huma.Response {
 }
 
 func schemaOf[T any](s *Server) *huma.Schema {
-	return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+	var zero T
+	return s.schema(zero)
+}
+
+func (s *Server) schema(v any) *huma.Schema {
+	return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, "")
 }
 
 // jsonBody describes a body that the operation decodes itself, from RawBody.

@@ -31,6 +31,8 @@ type Daemon struct {
 	Status func() any
 	// Store finds a store by its name in the config.
 	Store func(name string) (eventstore.Store, bool)
+	// Default is the store of routes that name none; "": main.
+	Default string
 	// Retry wakes a pipeline's retry of parked events; "" wakes all pipelines.
 	Retry func(ctx context.Context, pipeline string)
 	// Operator steers the daemon.
