@@ -119,7 +119,7 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 	root.PersistentFlags().BoolVar(&a.text, "text", false, "output for people, also where stdout is no terminal")
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no words on stderr but errors")
 	root.AddCommand(
-		a.runCommand(), a.validateCommand(), a.matchCommand(), a.storeCommand(), a.tableCommand(), a.poisonCommand(),
+		a.runCommand(), a.validateCommand(), a.testCommand(), a.matchCommand(), a.storeCommand(), a.tableCommand(), a.poisonCommand(),
 		a.statusCommand(), a.configCommand(), a.listCommand(), a.describeCommand(), a.graphCommand(), a.healthcheckCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.tailCommand())

@@ -145,8 +145,8 @@ func (a *app) listFiles(kind string, files []string, l *loading) error {
 		add("store", item{Name: name, File: s.Pos.File, Line: s.Pos.Line, Doc: doc})
 	}
 	for i := range cfg.Tests {
-		pos := cfg.Tests[i].Pos()
-		add("test", item{Name: fmt.Sprintf("%d", i+1), File: pos.File, Line: pos.Line})
+		t := cfg.Tests[i]
+		add("test", item{Name: t.Name, File: t.Pos.File, Line: t.Pos.Line, Doc: t.Pipeline})
 	}
 	return a.items(items)
 }

@@ -276,6 +276,15 @@ func (c scope) value(n *yaml.Node, v reflect.Value, f *field) bool {
 		}
 	case typeColumns:
 		return c.columns(n, v)
+	case typeJSON:
+		j, ok := c.json(n)
+		v.Set(reflect.ValueOf(j))
+		return ok
+	case typeTestCount:
+		return c.testCount(n, v)
+	}
+	if named(t) {
+		return c.namedValues(n, v, f)
 	}
 	if isScalar(t) {
 		return c.scalarValue(n, v, f)
@@ -297,6 +306,10 @@ func (c scope) value(n *yaml.Node, v reflect.Value, f *field) bool {
 		entries, ok := c.entries(n)
 		if !ok {
 			return false
+		}
+		if at := v.FieldByName("Pos"); at.IsValid() && at.Type() == typePos {
+			at.Set(reflect.ValueOf(c.pos(n)))
+			c.note(c.pos(n), n)
 		}
 		return object{scope: c, what: c.name(), node: n, v: v}.decode(entries)
 	case reflect.Slice:
@@ -327,6 +340,27 @@ func (c scope) slice(n *yaml.Node, v reflect.Value, f *field) bool {
 	}
 	v.Set(out)
 	return all
+}
+
+// namedValues decodes a map into a slice of Named.
+func (c scope) namedValues(n *yaml.Node, v reflect.Value, f *field) bool {
+	entries, ok := c.entries(n)
+	if !ok {
+		return false
+	}
+	out := reflect.MakeSlice(v.Type(), 0, len(entries))
+	for _, e := range entries {
+		inner := c.in(e.key.Value)
+		item := reflect.New(v.Type().Elem()).Elem()
+		c.l.defaults(item.FieldByName("Value"))
+		item.FieldByName("Name").SetString(e.key.Value)
+		item.FieldByName("Pos").Set(reflect.ValueOf(c.pos(e.key)))
+		inner.note(c.pos(e.key), e.key)
+		ok = inner.value(e.val, item.FieldByName("Value"), f) && ok
+		out = reflect.Append(out, item)
+	}
+	v.Set(out)
+	return ok
 }
 
 func (c scope) mapValue(n *yaml.Node, v reflect.Value, f *field) bool {

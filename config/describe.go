@@ -63,6 +63,7 @@ var frames = []struct {
 	{"source", "keys beside a source's own key", reflect.TypeFor[Source]()},
 	{"step", "keys beside a step's own key; from, was and batch are for relays (project, forward)", reflect.TypeFor[Step]()},
 	{"table", "a table that projections write, under tables: NAME", reflect.TypeFor[Table]()},
+	{"test", "a test of a pipeline, one of the list under tests, for leat test; several steps stand under steps, with the keys to, stubs, events, raw, after and expect each", reflect.TypeFor[Test]()},
 	{"defaults", "what every pipeline starts from", reflect.TypeFor[Defaults]()},
 	{"server", "the daemon's listener", reflect.TypeFor[Server]()},
 	{"telemetry", "logs, metrics and traces of the daemon", reflect.TypeFor[Telemetry]()},

@@ -152,6 +152,28 @@ tables:
     indexes: [[status, updated]]
     version: 2                              # raised when the projection changes its meaning: the table is built anew beside the old one
 `,
+	"frame test": `pipelines:
+  orders:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+      - project: { table: orders, key: { order_id: data.order_id }, add: { total: data.amount } }
+      - name: to-billing
+        when: data.amount > 500
+        forward: { file: { path: billing.ndjson } }
+tests:
+  - name: large orders are billed, once billing is up again
+    given: { tables: { orders: [ { order_id: o-1, total: 100 } ] } }
+    stubs: { to-billing: { fail: { times: 1, unavailable: true } } }   # its first call fails
+    steps:
+      - events: [ { type: OrderPlaced, data: { order_id: o-1, amount: 900 } } ]
+        expect:
+          appended: { order/o-1: [ { type: OrderPlaced } ] }           # lists are exact, maps name what must be in them
+          tables: { orders: [ { order_id: o-1, total: 1000 } ] }
+          forwarded: { to-billing: [] }
+      - after: 1m                                                      # moves the clock
+        expect: { forwarded: { to-billing: [ { data: { amount: 900 } } ] } }
+`,
 	"frame defaults": `defaults:
   retry: { attempts: 10, max: 1m }
   poison: { hold: none }

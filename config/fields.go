@@ -137,11 +137,22 @@ func isScalar(t reflect.Type) bool {
 	return false
 }
 
+// named reports whether a type is a map in the file's order: a slice of Named.
+func named(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Implements(typeNamed)
+}
+
+var typeNamed = reflect.TypeFor[interface{ named() }]()
+
 // undecodable says why a field's type is none that YAML is decoded into, "" where it is one.
 func undecodable(t reflect.Type) string {
 	switch t {
-	case typePlugin, typeTree, typeExprs, typePattern, typeConflict, typeColumns:
+	case typePlugin, typeTree, typeExprs, typePattern, typeConflict, typeColumns, typeJSON, typeTestCount:
 		return ""
+	}
+	if named(t) {
+		f, _ := t.Elem().FieldByName("Value")
+		return undecodable(f.Type)
 	}
 	if isScalar(t) {
 		return ""

@@ -16,10 +16,12 @@ type Config struct {
 	Tables    map[string]*Table
 	Server    Server
 	Telemetry Telemetry
-	// Tests are kept as they stand in the files.
-	Tests []Raw
+	// Tests in the order of the files.
+	Tests []*Test
 	// AWS is what the AWS plugins registered as their common settings (RegisterSettings); nil in a build without them.
 	AWS any
+
+	rawTests []Raw
 
 	// noEnv: texts may hold ${…} that were not replaced.
 	noEnv bool

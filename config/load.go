@@ -79,6 +79,8 @@ type loader struct {
 	files     []*source
 	// inherit are the settings that plugins start from.
 	inherit []reflect.Value
+	// noted are the nodes of what tests hold.
+	noted map[Pos]placed
 }
 
 func newLoader(o Options) *loader {

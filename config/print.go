@@ -52,7 +52,7 @@ func Print(cfg *Config) []byte {
 	}
 	putSome(root, "aws", aws)
 	tests := &yaml.Node{Kind: yaml.SequenceNode}
-	for _, t := range cfg.Tests {
+	for _, t := range cfg.rawTests {
 		tests.Content = append(tests.Content, plain(t.node))
 	}
 	putSome(root, "tests", tests)

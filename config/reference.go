@@ -108,16 +108,22 @@ func within(t reflect.Type) (inner reflect.Type, key string) {
 	switch {
 	case t.Kind() == reflect.Pointer:
 		return within(t.Elem())
+	case named(t):
+		value, _ := t.Elem().FieldByName("Value")
+		if inner, _ := within(value.Type); inner != nil {
+			return inner, ".NAME"
+		}
+		return nil, ""
 	case t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct && !isScalar(t.Elem()):
 		return t.Elem(), ".NAME"
-	case t.Kind() == reflect.Slice && t != typeColumns && t != typeExprs && t.Elem() != reflect.TypeFor[Step]() && t.Elem().Kind() == reflect.Struct && !isScalar(t.Elem()):
+	case t.Kind() == reflect.Slice && t != typeColumns && t != typeExprs && t.Elem() != reflect.TypeFor[Step]() && t.Elem() != reflect.TypeFor[TestStep]() && t.Elem() != typeJSON && t.Elem().Kind() == reflect.Struct && !isScalar(t.Elem()):
 		inner, _ = within(t.Elem())
 		return inner, "[]"
 	case t.Kind() != reflect.Struct || isScalar(t):
 		return nil, ""
 	}
 	switch t {
-	case typePlugin, typeTree, typePattern, typePos:
+	case typePlugin, typeTree, typePattern, typePos, typeJSON, typeTestCount:
 		return nil, ""
 	}
 	return t, ""
@@ -165,6 +171,16 @@ func typeName(t reflect.Type, f *field) string {
 	}
 	if len(f.enum) > 0 {
 		return strings.Join(f.enum, ", ")
+	}
+	switch t {
+	case typeJSON:
+		return "any value"
+	case typeTestCount:
+		return "number, or list of ids"
+	}
+	if named(t) {
+		value, _ := t.Elem().FieldByName("Value")
+		return "map by name: " + typeName(value.Type, &field{})
 	}
 	if isTextual(t) {
 		return "text"

@@ -72,7 +72,7 @@ func topSchema(name string) schema {
 	case "telemetry":
 		return nullable(structSchema(reflect.TypeFor[Telemetry]()))
 	case "tests":
-		return schema{"type": []string{"array", "null"}, "items": schema{"type": "object"}}
+		return schema{"type": []string{"array", "null"}, "items": structSchema(reflect.TypeFor[Test]())}
 	}
 	if t, ok := settingsType(name); ok {
 		return nullable(structSchema(t))
@@ -216,6 +216,16 @@ func typeSchema(t reflect.Type, f *field) schema {
 		return schema{"type": "object", "additionalProperties": orPlaceholder(schema{"enum": ColumnTypes})}
 	case typeConflict:
 		return schema{"anyOf": []schema{fieldSchema(&field{typ: reflect.TypeFor[string](), enum: structureOf(t).byName["behind"].enum}), structSchema(t)}}
+	}
+	switch t {
+	case typeJSON:
+		return schema{}
+	case typeTestCount:
+		return orPlaceholder(schema{"anyOf": []schema{{"type": "integer", "minimum": 0}, {"type": "array", "items": schema{"type": []string{"string", "number"}}}}})
+	}
+	if named(t) {
+		value, _ := t.Elem().FieldByName("Value")
+		return schema{"type": []string{"object", "null"}, "additionalProperties": typeSchema(value.Type, f)}
 	}
 	if isTextual(t) {
 		return schema{"type": []string{"string", "number", "boolean"}}

@@ -182,8 +182,9 @@ func (l *loader) decodeAll() {
 		l.decodePipeline(e, base)
 	}
 	for _, e := range l.top["tests"] {
-		l.cfg.Tests = append(l.cfg.Tests, Raw{node: e.val, f: e.f})
+		l.cfg.rawTests = append(l.cfg.rawTests, Raw{node: e.val, f: e.f})
 	}
+	l.decodeTests()
 	l.keyless()
 	l.logLoops()
 	l.unused()

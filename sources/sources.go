@@ -112,6 +112,10 @@ type Checker interface {
 	Check(ctx context.Context, env Env) []check.Finding
 }
 
+// Hermetic is implemented by config structs of sources that read nothing but the clock and the store: tests of pipelines run
+// them as they are, where they replace others.
+type Hermetic interface{ Hermetic() }
+
 type opener = func(ctx context.Context, cfg any, env Env) (Source, error)
 
 // Register notes a source under the name that the YAML uses. C is the struct that is its YAML. It panics where the

@@ -30,6 +30,12 @@ const (
 	CodeBody        = "body"        // the body lies elsewhere and cannot be had
 )
 
+// Codes lists them.
+func Codes() []string {
+	return []string{CodeMalformed, CodeTooLarge, CodeExpression, CodeStream, CodeConflict, CodeIDReused, CodeIdempotency, CodeSink, CodeHandler,
+		CodePanic, CodeTimeout, CodeRejected, CodeProjection, CodePoison, CodeAttempts, CodeUnmatched, CodeHeld}
+}
+
 type skipError struct{ reason string }
 
 func (e *skipError) Error() string { return "event: skipped: " + e.reason }

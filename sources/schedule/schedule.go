@@ -63,6 +63,9 @@ func (c Config) zone() (*time.Location, error) {
 	return zone, nil
 }
 
+// Hermetic implements sources.Hermetic: a schedule reads nothing but the clock.
+func (Config) Hermetic() {}
+
 // Source gives the ticks of one schedule.
 type Source struct {
 	cfg   Config
