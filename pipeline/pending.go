@@ -10,6 +10,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/trace"
 )
 
 // pending is a source event that has a unit to commit.
@@ -224,7 +225,7 @@ func (p *pipe) entry(b *event.Batch, i int, err error) poison.Entry {
 	out := poison.Entry{
 		Pipeline: p.cfg.Name, Step: stepOf(err), State: poison.Parked, Code: codeOf(err), Reason: err.Error(), Stack: stackOf(err),
 		First: now, Last: now, EventID: e.ID, Type: e.Type, Source: e.Source,
-		Payload: e.Raw, Envelope: p.envelope, Metadata: e.Metadata, TraceID: traceID(&e),
+		Payload: e.Raw, Envelope: p.envelope, Metadata: e.Metadata, TraceID: trace.ID(&e),
 	}
 	if b.Recorded != nil {
 		out.Payload, out.Envelope = payloadOf(&e)
@@ -235,14 +236,6 @@ func (p *pipe) entry(b *event.Batch, i int, err error) poison.Entry {
 		out.Key = event.NewID()
 	}
 	return out
-}
-
-func traceID(e *event.Event) string {
-	parent := e.Meta("traceparent") // W3C: version-traceid-spanid-flags
-	if len(parent) >= 35 {
-		return parent[3:35]
-	}
-	return ""
 }
 
 func stepOf(err error) string {

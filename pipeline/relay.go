@@ -18,6 +18,7 @@ import (
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
+	"github.com/leatdev/leat/pipeline/trace"
 )
 
 // relay reads what its pipeline's last append wrote and brings it to one target. It is a Watermill subscriber and the
@@ -412,7 +413,7 @@ func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.E
 	out := poison.Entry{
 		Pipeline: r.pipe.cfg.Name, Step: r.plan.step(), Relay: r.plan.id, State: state, Attempts: 1, First: now, Last: now,
 		Key: strconv.FormatInt(e.Position, 10), Stream: e.Stream, Position: e.Position,
-		EventID: c.ID, Type: c.Type, Source: c.Source, Metadata: c.Metadata, Envelope: c.Envelope, TraceID: traceID(&c),
+		EventID: c.ID, Type: c.Type, Source: c.Source, Metadata: c.Metadata, Envelope: c.Envelope, TraceID: trace.ID(&c),
 	}
 	out.Payload, out.Envelope = payloadOf(&c)
 	if state == poison.Held {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/rawjson"
+	"github.com/leatdev/leat/pipeline/trace"
 )
 
 // PutEvents' limits.
@@ -57,8 +58,14 @@ func (s *Sink) entry(index int, e *event.Recorded) (entry, error) {
 		out.size += 14
 	}
 	if s.cfg.Trace != none {
-		if trace := e.Meta(s.cfg.Trace); trace != "" && len(trace) <= maxTrace {
-			out.put.TraceHeader = &trace
+		header := ""
+		if s.cfg.Trace == trace.XRay {
+			header = trace.XRayOf(&e.Event)
+		} else {
+			header = e.Meta(s.cfg.Trace)
+		}
+		if header != "" && len(header) <= maxTrace {
+			out.put.TraceHeader = &header
 		}
 	}
 	if out.size > maxTotal {

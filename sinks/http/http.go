@@ -252,6 +252,7 @@ func (s *Sink) post(ctx context.Context, r *request, batch []event.Recorded) err
 	}
 	req.Header = r.header
 	req.Header.Set(s.cfg.IDHeader, s.key(r, batch))
+	carry(req.Header, batch, r.events)
 	res, err := s.client.Do(req)
 	if err != nil {
 		return s.unreachable(ctx, err, req.URL.Host, len(r.events))

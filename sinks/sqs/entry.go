@@ -13,6 +13,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/rawjson"
+	"github.com/leatdev/leat/pipeline/trace"
 )
 
 // field names a part of an event: root, or a path below data or metadata.
@@ -127,17 +128,36 @@ func (s *Sink) entry(q *queue, index int, e *event.Recorded) (entry, error) {
 		out.send.MessageAttributes[a.name] = types.MessageAttributeValue{DataType: &text, StringValue: &value}
 		out.size += len(a.name) + len(text) + len(value)
 	}
+	out.carry(e, q.maxSize)
 	if out.size > q.maxSize {
 		return out, refuse(event.CodeTooLarge, "the message has %d bytes with its attributes, the queue takes %d", out.size, q.maxSize)
 	}
-	if trace := e.Meta("AWSTraceHeader"); trace != "" && illegal(trace) < 0 {
-		out.send.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{"AWSTraceHeader": {DataType: &text, StringValue: &trace}}
+	if header := trace.XRayOf(&e.Event); header != "" && illegal(header) < 0 {
+		out.send.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{trace.XRay: {DataType: &text, StringValue: &header}}
 	}
 	if s.cfg.Delay > 0 {
 		out.send.DelaySeconds = int32(s.cfg.Delay / time.Second)
 	}
 	s.place(&out, e)
 	return out, nil
+}
+
+// carry adds W3C's trace context as attributes, for consumers that do not speak X-Ray, where there is room for them and
+// the config does not set them.
+func (out *entry) carry(e *event.Recorded, maxSize int) {
+	for _, name := range []string{trace.Traceparent, trace.Tracestate} {
+		value := e.Meta(name)
+		_, set := out.send.MessageAttributes[name]
+		size := len(name) + len(text) + len(value)
+		if value == "" || set || len(out.send.MessageAttributes) >= maxAttributes || out.size+size > maxSize || illegal(value) >= 0 {
+			continue
+		}
+		if out.send.MessageAttributes == nil {
+			out.send.MessageAttributes = map[string]types.MessageAttributeValue{}
+		}
+		out.send.MessageAttributes[name] = types.MessageAttributeValue{DataType: &text, StringValue: &value}
+		out.size += size
+	}
 }
 
 // place puts the message in its group and, in a FIFO queue, gives it its deduplication id.
