@@ -9,6 +9,7 @@ import (
 	"github.com/leatdev/leat/pipeline/filter"
 	"github.com/leatdev/leat/pipeline/pattern"
 	"github.com/leatdev/leat/sinks"
+	"github.com/leatdev/leat/sources"
 )
 
 // plan is a pipeline's configuration, compiled.
@@ -61,6 +62,11 @@ func newPlan(c *config.Pipeline, wrong func(step string, err error)) (*plan, err
 	steps := c.Steps
 	if c.Outbox {
 		steps = withOutbox(c)
+	}
+	if m, ok := c.Source.Plugin.Config.(sources.Matching); ok {
+		if pattern := m.Match(); !pattern.IsZero() {
+			steps = append([]config.Step{{Name: "source", Match: &pattern}}, steps...)
+		}
 	}
 	last := lastAppend(steps)
 	p := &plan{cfg: c, log: last >= 0}

@@ -105,6 +105,12 @@ type Env struct {
 	Shared func(key string, make func() any) any
 }
 
+// Matching is implemented by config structs of sources that may give events that their pattern does not ask for: the
+// pipeline lets through what matches, before its first step; the rest counts as filtered.
+type Matching interface {
+	Match() config.Pattern
+}
+
 // Checker is implemented by config structs of sources that can look at their surroundings for `leat doctor`: the queue is
 // there, the file can be read, we are let in. It changes nothing and returns when ctx is done. Env has what Open gets,
 // but no Cursor and no listener to Mount on.

@@ -23,6 +23,7 @@ import (
 	_ "github.com/leatdev/leat/sinks/http"
 	_ "github.com/leatdev/leat/sinks/sqs"
 	_ "github.com/leatdev/leat/sinks/stdout"
+	_ "github.com/leatdev/leat/sources/eventbridge"
 	_ "github.com/leatdev/leat/sources/eventlog"
 	_ "github.com/leatdev/leat/sources/file"
 	_ "github.com/leatdev/leat/sources/generate"

@@ -45,17 +45,3 @@ func ParseQueue(s string) (Queue, error) {
 	}
 	return Queue{Name: s}, nil
 }
-
-// Place names a queue for the check of loops (config.Place): the same for a source and a sink that mean the same
-// queue, whichever way they name it.
-func (s Settings) Place(queue string) string {
-	q, err := ParseQueue(queue)
-	if err != nil {
-		return "sqs " + queue
-	}
-	region := q.Region
-	if region == "" {
-		region = s.Region
-	}
-	return strings.TrimSpace("sqs " + q.Name + " " + region)
-}

@@ -5,6 +5,7 @@ import (
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
@@ -32,12 +33,25 @@ type EventBridge struct {
 	DescribeEventBus    call[eventbridge.DescribeEventBusInput, eventbridge.DescribeEventBusOutput, eventbridge.Options]
 	ListEventBuses      call[eventbridge.ListEventBusesInput, eventbridge.ListEventBusesOutput, eventbridge.Options]
 	PutRule             call[eventbridge.PutRuleInput, eventbridge.PutRuleOutput, eventbridge.Options]
+	DescribeRule        call[eventbridge.DescribeRuleInput, eventbridge.DescribeRuleOutput, eventbridge.Options]
+	ListTargetsByRule   call[eventbridge.ListTargetsByRuleInput, eventbridge.ListTargetsByRuleOutput, eventbridge.Options]
+	ListRulesByTarget   call[eventbridge.ListRuleNamesByTargetInput, eventbridge.ListRuleNamesByTargetOutput, eventbridge.Options]
 	DeleteRule          call[eventbridge.DeleteRuleInput, eventbridge.DeleteRuleOutput, eventbridge.Options]
 	ListRules           call[eventbridge.ListRulesInput, eventbridge.ListRulesOutput, eventbridge.Options]
 	PutTargets          call[eventbridge.PutTargetsInput, eventbridge.PutTargetsOutput, eventbridge.Options]
 	RemoveTargets       call[eventbridge.RemoveTargetsInput, eventbridge.RemoveTargetsOutput, eventbridge.Options]
 	ListTagsForResource call[eventbridge.ListTagsForResourceInput, eventbridge.ListTagsForResourceOutput, eventbridge.Options]
 	TagResource         call[eventbridge.TagResourceInput, eventbridge.TagResourceOutput, eventbridge.Options]
+}
+
+// SNS holds the calls that leat makes.
+type SNS struct {
+	PublishBatch              call[sns.PublishBatchInput, sns.PublishBatchOutput, sns.Options]
+	GetTopicAttributes        call[sns.GetTopicAttributesInput, sns.GetTopicAttributesOutput, sns.Options]
+	Subscribe                 call[sns.SubscribeInput, sns.SubscribeOutput, sns.Options]
+	ListSubscriptionsByTopic  call[sns.ListSubscriptionsByTopicInput, sns.ListSubscriptionsByTopicOutput, sns.Options]
+	GetSubscriptionAttributes call[sns.GetSubscriptionAttributesInput, sns.GetSubscriptionAttributesOutput, sns.Options]
+	SetSubscriptionAttributes call[sns.SetSubscriptionAttributesInput, sns.SetSubscriptionAttributesOutput, sns.Options]
 }
 
 type call[In, Out, Options any] func(context.Context, *In, ...func(*Options)) (*Out, error)
@@ -60,5 +74,16 @@ func NewEventBridge(cfg sdk.Config) *EventBridge {
 		PutEvents: c.PutEvents, DescribeEventBus: c.DescribeEventBus, ListEventBuses: c.ListEventBuses,
 		PutRule: c.PutRule, DeleteRule: c.DeleteRule, ListRules: c.ListRules, PutTargets: c.PutTargets, RemoveTargets: c.RemoveTargets,
 		ListTagsForResource: c.ListTagsForResource, TagResource: c.TagResource,
+		DescribeRule: c.DescribeRule, ListTargetsByRule: c.ListTargetsByRule, ListRulesByTarget: c.ListRuleNamesByTarget,
+	}
+}
+
+// NewSNS makes the client of topics.
+func NewSNS(cfg sdk.Config) *SNS {
+	c := sns.NewFromConfig(cfg)
+	return &SNS{
+		PublishBatch: c.PublishBatch, GetTopicAttributes: c.GetTopicAttributes, Subscribe: c.Subscribe,
+		ListSubscriptionsByTopic: c.ListSubscriptionsByTopic, GetSubscriptionAttributes: c.GetSubscriptionAttributes,
+		SetSubscriptionAttributes: c.SetSubscriptionAttributes,
 	}
 }

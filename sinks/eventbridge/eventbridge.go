@@ -51,6 +51,9 @@ func (c Config) Target() string {
 	return c.Bus
 }
 
+// Place implements config.Place.
+func (c Config) Place() string { return c.Settings.BusPlace(c.Bus) }
+
 const (
 	defaultBus = "default"
 	none       = "none"
@@ -188,7 +191,7 @@ func (s *Sink) ready(ctx context.Context) (*aws.EventBridge, error) {
 	defer s.mu.Unlock()
 	if s.client == nil {
 		settings := s.cfg.Settings
-		if at := busARN.FindStringSubmatch(s.cfg.Bus); at != nil && settings.Region == "" {
+		if at := busARN.FindStringSubmatch(s.cfg.Bus); at != nil {
 			settings.Region = at[1]
 		}
 		cfg, err := aws.Load(ctx, settings, s.transport, 2*calls)

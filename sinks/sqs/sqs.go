@@ -271,7 +271,7 @@ func (s *Sink) ready(ctx context.Context) (*queue, error) {
 	defer s.mu.Unlock()
 	if s.client == nil {
 		settings := s.cfg.Settings
-		if settings.Region == "" {
+		if s.at.Region != "" { // an ARN or URL says where the queue is
 			settings.Region = s.at.Region
 		}
 		cfg, err := aws.Load(ctx, settings, s.transport, 2*calls)

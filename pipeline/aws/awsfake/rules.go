@@ -174,7 +174,7 @@ type tag struct{ Key, Value string }
 
 type ruleRequest struct {
 	Name, EventBusName, EventPattern, State, NamePrefix string
-	Rule, ResourceARN                                   string
+	Rule, ResourceARN, TargetArn                        string
 	Tags                                                []tag
 	Targets                                             []target
 	IDs                                                 []string `json:"Ids"`
@@ -187,6 +187,7 @@ func (c *Cloud) more(op string, body []byte) func() (any, error) {
 		"AWSEvents.DescribeRule": c.describeRule, "AWSEvents.ListRules": c.listRules, "AWSEvents.PutTargets": c.putTargets,
 		"AWSEvents.RemoveTargets": c.removeTargets, "AWSEvents.ListTargetsByRule": c.listTargets,
 		"AWSEvents.ListTagsForResource": c.listRuleTags, "AWSEvents.TagResource": c.tagRule,
+		"AWSEvents.ListRuleNamesByTarget": c.rulesByTarget,
 	}
 	if do := rules[op]; do != nil {
 		return func() (any, error) { return locked(c, body, do) }
@@ -286,6 +287,19 @@ func (c *Cloud) listRules(in ruleRequest) (any, error) {
 		}
 	}
 	return map[string]any{"Rules": out}, nil
+}
+
+func (c *Cloud) rulesByTarget(in ruleRequest) (any, error) {
+	names := []string{}
+	for _, arn := range slices.Sorted(maps.Keys(c.rules)) {
+		r := c.rules[arn]
+		for _, t := range r.targets {
+			if r.bus == busName(in.EventBusName) && t.Arn == in.TargetArn && !slices.Contains(names, r.name) {
+				names = append(names, r.name)
+			}
+		}
+	}
+	return map[string]any{"RuleNames": names}, nil
 }
 
 func (c *Cloud) putTargets(in ruleRequest) (any, error) {

@@ -1,0 +1,170 @@
+// Package eventbridge is a source of the events of an EventBridge bus.
+//
+// EventBridge cannot be read: a rule on the bus feeds an SQS queue, and leat reads the queue as source sqs does. With
+// provision: true leat makes what is missing at the start: the queue, a dead-letter queue for events that the bus cannot
+// deliver and one for messages that nobody settles, the queue's policy, the rule, and the target with its retries. It can
+// be repeated, and what exists is changed only where it carries leat's tag or is adopted. Without it leat only looks: where
+// nothing can ever arrive (no bus, queue or rule, a policy that denies) it does not start and says what is missing; a rule
+// that is disabled or has another pattern is named in the log and by `leat doctor`.
+//
+// The pattern is applied by leat too, before the first step: the queue may be fed by others, a rule may be older than the
+// config, and `leat test` knows no bus. What does not match counts as filtered.
+package eventbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/aws/feed"
+	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/sqs"
+)
+
+func init() { sources.Register("eventbridge", Open) }
+
+// Config is the source's YAML.
+type Config struct {
+	Bus          string         `yaml:"bus,omitempty" default:"default" doc:"name or ARN of the bus" example:"orders"`
+	Queue        string         `yaml:"queue" doc:"name, URL or ARN of the queue that the rule feeds; to provision: its name" example:"orders-projection"`
+	Pattern      config.Pattern `yaml:"pattern" doc:"which events of the bus the pipeline takes: the rule's event pattern" example:"{ source: [shop] }"`
+	Rule         string         `yaml:"rule,omitempty" doc:"name of the rule; default: the queue's name to provision, else any rule of the bus that feeds the queue"`
+	Provision    bool           `yaml:"provision,omitempty" doc:"make rule, target, queue, dead-letter queues and policy where they are missing, and keep the rule's pattern as it is here"`
+	Adopt        bool           `yaml:"adopt,omitempty" doc:"to provision: change and tag what exists and is not leat's"`
+	Delivery     Delivery       `yaml:"delivery,omitempty" doc:"to provision: how the bus delivers to the queue"`
+	DeadLetters  DeadLetters    `yaml:"dead_letters,omitempty" doc:"to provision: the queues for what goes wrong"`
+	Group        string         `yaml:"group,omitempty" doc:"to provision: message group of all events in a FIFO queue; default: leat"`
+	aws.Settings `yaml:",inline"`
+	sqs.Reading  `yaml:",inline"`
+}
+
+// Delivery is the target's retry policy.
+type Delivery struct {
+	Attempts int           `yaml:"attempts,omitempty" default:"185" min:"0" max:"185" doc:"how often the bus tries again"`
+	Age      time.Duration `yaml:"age,omitempty" default:"24h" min:"1m" max:"24h" doc:"how old an event may become before the bus gives it up"`
+}
+
+// DeadLetters names the queues for what goes wrong.
+type DeadLetters struct {
+	Undelivered string `yaml:"undelivered,omitempty" doc:"queue of events that the bus could not deliver; default: <queue>-undelivered"`
+	Failed      string `yaml:"failed,omitempty" doc:"queue of messages that were received too often; default: <queue>-failed"`
+	Receives    int    `yaml:"receives,omitempty" default:"10" min:"1" max:"1000" doc:"how often a message is handed out before it goes there; leat parks it one receive earlier"`
+}
+
+const defaultBus = "default"
+
+var (
+	busName  = regexp.MustCompile(`^[/.\-_A-Za-z0-9]{1,256}$`)
+	busARN   = regexp.MustCompile(`^arn:aws[a-z-]*:events:([a-z0-9-]+):[0-9]{12}:event-bus/([/.\-_A-Za-z0-9]{1,256})$`)
+	ruleName = regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`)
+	plain    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}(\.fifo)?$`)
+)
+
+// Place implements config.Place: the bus, as sink eventbridge names it.
+func (c Config) Place() string { return c.Settings.BusPlace(c.Bus) }
+
+// Match implements sources.Matching.
+func (c Config) Match() config.Pattern { return c.Pattern }
+
+// Validate implements config.Validator.
+func (c Config) Validate() error {
+	if c.Bus != "" && !busName.MatchString(c.Bus) && !busARN.MatchString(c.Bus) {
+		return &config.FieldError{Field: "bus", Err: fmt.Errorf("%q is neither a name of letters, digits and . - _ / nor the ARN of a bus", c.Bus)}
+	}
+	if _, err := aws.ParseQueue(c.Queue); err != nil {
+		return &config.FieldError{Field: "queue", Err: err}
+	}
+	if err := c.provisionable(); err != nil {
+		return err
+	}
+	if c.Pattern.IsZero() {
+		return &config.FieldError{Field: "pattern", Err: errors.New("is empty"), Hint: `for all events of the bus: pattern: { source: [ { prefix: "" } ] }`}
+	}
+	if err := c.Settings.Check(); err != nil {
+		return &config.FieldError{Field: "endpoint", Err: err}
+	}
+	return c.Reading.Validate()
+}
+
+// Source reads the queue that a rule feeds.
+type Source struct {
+	sources.Source // of the queue
+	cfg            Config
+	env            sources.Env
+	log            *slog.Logger
+}
+
+var (
+	_ sources.Source   = (*Source)(nil)
+	_ sources.Matching = Config{}
+)
+
+// Open makes the source; it does not connect.
+func Open(ctx context.Context, c Config, env sources.Env) (sources.Source, error) {
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	if at := busARN.FindStringSubmatch(c.Bus); at != nil { // an ARN says where the bus is
+		c.Region = at[1]
+	}
+	queue, err := sqs.Open(ctx, sqs.Config{Queue: c.Queue, Settings: c.Settings, Reading: c.Reading}, env)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{Source: queue, cfg: c, env: env, log: env.Log.With("bus", c.bus(), "queue", c.Queue)}, nil
+}
+
+// bus gives the name of the bus.
+func (c Config) bus() string {
+	if at := busARN.FindStringSubmatch(c.Bus); at != nil {
+		return at[2]
+	}
+	if c.Bus == "" {
+		return defaultBus
+	}
+	return c.Bus
+}
+
+// Subscribe sees that the bus feeds the queue, and starts to read it.
+func (s *Source) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	set, err := s.cfg.connect(ctx, s.env)
+	if err != nil {
+		return nil, fmt.Errorf("eventbridge: %w", err)
+	}
+	err = s.ready(ctx, set)
+	set.close()
+	if err != nil {
+		return nil, fmt.Errorf("eventbridge: %w", err)
+	}
+	return s.Source.Subscribe(ctx, topic)
+}
+
+func (s *Source) ready(ctx context.Context, set *setup) error {
+	if s.cfg.Provision {
+		done, err := set.provision(ctx)
+		for _, what := range done {
+			s.log.Info("eventbridge: provisioned", "what", what)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	found, err := set.look(ctx)
+	if err != nil {
+		return err
+	}
+	if deaf := found.deaf(); len(deaf) > 0 {
+		return &feed.Gone{Words: s.cfg.lacking(deaf)}
+	}
+	for _, f := range found.faults {
+		s.log.Warn("eventbridge: "+f.What, "mend", f.Mend)
+	}
+	return nil
+}

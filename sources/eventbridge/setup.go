@@ -1,0 +1,258 @@
+package eventbridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+
+	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/aws/feed"
+	"github.com/leatdev/leat/pipeline/check"
+	"github.com/leatdev/leat/sources"
+)
+
+// service is the principal that the bus sends as.
+const service = "events.amazonaws.com"
+
+// targetID names leat's target of the rule.
+const targetID = "leat"
+
+// setup is a connection by which what feeds the queue is looked at and made.
+type setup struct {
+	c      Config
+	aws    awssdk.Config
+	events *aws.EventBridge
+	queues *feed.Queues
+}
+
+func (c Config) connect(ctx context.Context, env sources.Env) (*setup, error) {
+	if at := busARN.FindStringSubmatch(c.Bus); at != nil {
+		c.Region = at[1]
+	}
+	cfg, err := aws.Load(ctx, c.Settings, nil, 4)
+	if err != nil {
+		return nil, aws.AtStart(err, "bus "+c.bus(), "")
+	}
+	s := &setup{c: c, aws: cfg, events: aws.NewEventBridge(cfg)}
+	s.queues = &feed.Queues{Client: aws.NewSQS(cfg), Settings: c.Settings, Owner: feed.Owner{Pipeline: env.Pipeline, Adopt: c.Adopt}}
+	return s, nil
+}
+
+func (s *setup) close() { aws.Close(s.aws) }
+
+// state is what was found.
+type state struct {
+	// lacks are things without which nothing can ever arrive; faults let something through.
+	lacks, faults []check.Finding
+	well          []check.Finding
+}
+
+func (f *state) deaf() []check.Finding { return f.lacks }
+
+func (f *state) lack(mend, format string, args ...any) {
+	f.lacks = append(f.lacks, check.Problemf(format, args...).With("%s", mend))
+}
+
+func (f *state) fault(mend, format string, args ...any) {
+	f.faults = append(f.faults, check.Warnf(format, args...).With("%s", mend))
+}
+
+func (f *state) ok(format string, args ...any) { f.well = append(f.well, check.Okf(format, args...)) }
+
+// look finds out whether the bus feeds the queue.
+func (s *setup) look(ctx context.Context) (*state, error) {
+	found := &state{}
+	bus, err := s.bus(ctx)
+	switch {
+	case feed.IsDenied(err):
+		found.fault("allow events:DescribeEventBus", "cannot see whether the bus %s exists: %v", s.c.bus(), err)
+	case err != nil:
+		return nil, err
+	case !bus:
+		found.lack("create the bus, or mend its name; AWS takes events for a bus that does not exist, and loses them", "the bus %s does not exist in this region and account", s.c.bus())
+	default:
+		found.ok("the bus %s is there", s.c.bus())
+	}
+	queue, err := s.queues.Look(ctx, s.c.Queue)
+	if err != nil {
+		return nil, err
+	}
+	if queue == nil {
+		found.lack("create the queue", "the queue %s does not exist in this region and account", s.c.Queue)
+		return found, nil
+	}
+	found.ok("the queue %s is there", s.c.Queue)
+	if queue.Attributes["RedrivePolicy"] == "" {
+		found.fault("give the queue a redrive policy", "the queue %s has no dead-letter queue: what kills leat whenever it comes, comes for ever", s.c.Queue)
+	}
+	if !bus {
+		return found, nil
+	}
+	return found, s.lookAtRules(ctx, queue, found)
+}
+
+func (s *setup) bus(ctx context.Context) (bool, error) {
+	if s.c.bus() == defaultBus {
+		return true, nil
+	}
+	_, err := aws.Retry(ctx, s.c.Settings, func() (*eventbridge.DescribeEventBusOutput, error) {
+		return s.events.DescribeEventBus(ctx, &eventbridge.DescribeEventBusInput{Name: awssdk.String(s.c.bus())})
+	})
+	if aws.KindOf(err) == aws.Missing && err != nil {
+		return false, nil
+	}
+	if err != nil {
+		return true, aws.AtStart(err, "bus "+s.c.bus(), "events:DescribeEventBus")
+	}
+	return true, nil
+}
+
+// rule is a rule with its target that is the queue.
+type rule struct {
+	*eventbridge.DescribeRuleOutput
+	target *types.Target
+}
+
+func (s *setup) lookAtRules(ctx context.Context, queue *feed.Queue, found *state) error {
+	rules, err := s.rulesOf(ctx, queue)
+	if feed.IsDenied(err) {
+		found.fault("allow events:ListRuleNamesByTarget, events:DescribeRule and events:ListTargetsByRule", "cannot see which rules feed the queue: %v", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(rules) == 0 {
+		found.lack("create the rule and its target", "no rule of the bus %s feeds the queue %s", s.c.bus(), queue.Name)
+		return nil
+	}
+	deaf := len(found.lacks)
+	feeding := 0
+	for _, r := range rules {
+		name := awssdk.ToString(r.Name)
+		if !feed.Allows(queue.Policy(), service, queue.ARN, awssdk.ToString(r.Arn)) {
+			found.lack("add the statement to the queue's policy", "the policy of the queue %s does not let %s send to it for the rule %s: every event is lost or goes to the rule's dead-letter queue", queue.Name, service, name)
+			continue
+		}
+		feeding++
+		s.lookAtRule(r, found)
+	}
+	if feeding > 0 { // another rule gets through: what is wrong is no reason not to start
+		for _, f := range found.lacks[deaf:] {
+			f.Severity = check.Warning
+			found.faults = append(found.faults, f)
+		}
+		found.lacks = found.lacks[:deaf]
+	}
+	return nil
+}
+
+// lookAtRule looks at one that feeds the queue.
+func (s *setup) lookAtRule(r rule, found *state) {
+	name := awssdk.ToString(r.Name)
+	before := len(found.faults)
+	if r.State == types.RuleStateDisabled {
+		found.fault("aws events enable-rule --name "+name+" --event-bus-name "+s.c.bus(), "the rule %s is disabled: no event comes through it", name)
+	}
+	if diff := difference(awssdk.ToString(r.EventPattern), string(s.c.Pattern.JSON)); diff != "" {
+		found.fault("deploy the pattern of the config, or set provision: true", "the rule %s has another pattern than the config (- deployed, + config):\n%s", name, diff)
+	}
+	t := r.target
+	if t == nil {
+		return
+	}
+	if t.Input != nil || t.InputPath != nil || t.InputTransformer != nil {
+		found.fault("let the target send the matched event as it is", "the rule %s sends its target something else than the whole event (Input, InputPath or InputTransformer)", name)
+	}
+	if t.DeadLetterConfig == nil || awssdk.ToString(t.DeadLetterConfig.Arn) == "" {
+		found.fault("give the target a DeadLetterConfig", "the target of the rule %s has no dead-letter queue: what the bus cannot deliver is lost", name)
+	}
+	if len(found.faults) == before {
+		found.ok("the rule %s feeds the queue with the pattern of the config", name)
+	}
+}
+
+// rulesOf gives the rules of the bus that feed the queue: the one that the config names, else all.
+func (s *setup) rulesOf(ctx context.Context, queue *feed.Queue) (rules []rule, err error) {
+	names := []string{s.c.Rule}
+	if s.c.Rule == "" {
+		if names, err = s.ruleNames(ctx, queue.ARN); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range names {
+		r, err := s.rule(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if r == nil {
+			continue
+		}
+		targets, err := s.targets(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		for i := range targets {
+			if awssdk.ToString(targets[i].Arn) == queue.ARN {
+				rules = append(rules, rule{r, &targets[i]})
+				break
+			}
+		}
+	}
+	return rules, nil
+}
+
+func (s *setup) ruleNames(ctx context.Context, queueARN string) (names []string, err error) {
+	in := &eventbridge.ListRuleNamesByTargetInput{TargetArn: &queueARN, EventBusName: awssdk.String(s.c.bus())}
+	for {
+		out, err := aws.Retry(ctx, s.c.Settings, func() (*eventbridge.ListRuleNamesByTargetOutput, error) { return s.events.ListRulesByTarget(ctx, in) })
+		if err != nil {
+			return nil, aws.AtStart(err, "bus "+s.c.bus(), "events:ListRuleNamesByTarget")
+		}
+		names = append(names, out.RuleNames...)
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			slices.Sort(names)
+			return names, nil
+		}
+	}
+}
+
+// rule gives a rule, nil where there is none.
+func (s *setup) rule(ctx context.Context, name string) (*eventbridge.DescribeRuleOutput, error) {
+	out, err := aws.Retry(ctx, s.c.Settings, func() (*eventbridge.DescribeRuleOutput, error) {
+		return s.events.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: &name, EventBusName: awssdk.String(s.c.bus())})
+	})
+	if err != nil {
+		if aws.KindOf(err) == aws.Missing {
+			return nil, nil
+		}
+		return nil, aws.AtStart(err, "rule "+name, "events:DescribeRule")
+	}
+	return out, nil
+}
+
+func (s *setup) targets(ctx context.Context, rule string) ([]types.Target, error) {
+	out, err := aws.Retry(ctx, s.c.Settings, func() (*eventbridge.ListTargetsByRuleOutput, error) {
+		return s.events.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: &rule, EventBusName: awssdk.String(s.c.bus())})
+	})
+	if err != nil {
+		return nil, aws.AtStart(err, "rule "+rule, "events:ListTargetsByRule")
+	}
+	return out.Targets, nil
+}
+
+// lacking puts what is missing into words.
+func (c Config) lacking(deaf []check.Finding) string {
+	var b strings.Builder
+	b.WriteString("no event can arrive")
+	for _, f := range deaf {
+		fmt.Fprintf(&b, "\n  - %s: %s", f.What, f.Mend)
+	}
+	b.WriteString("\nLet leat make it (provision: true), or deploy it: `leat describe source eventbridge` with --cloudformation, --terraform or --policy and the pipeline file prints what it takes")
+	return b.String()
+}
