@@ -11,18 +11,30 @@ import (
 )
 
 func (a *app) describeCommand() *cobra.Command {
+	var d deployment
 	c := &cobra.Command{
-		Use:   "describe [source|step|handler|sink|store|frame] NAME",
+		Use:   "describe [source|step|handler|sink|store|frame] NAME [FILE…]",
 		Short: "Tell everything about a plugin, a step or a frame of the language",
 		Long: `Print every key with its type, default and limits, and an example: a whole pipeline file that loads.
 Frames are the keys that surround plugins and steps: file, pipeline, source, step, table, ….
 It is made from the code of this build, plugins of your own included. The kind may be left out where the
-name says enough.`,
+name says enough.
+
+With --policy it prints the least IAM policy with which the AWS plugins of that name work, as the files
+configure them (without files: as in the example); with --cloudformation or --terraform the queues, rules
+and subscriptions that a source needs and that provision: true would make.`,
 		Example: `  leat describe sink http
   leat describe append
-  leat describe frame step`,
-		Args: usageArgs(cobra.RangeArgs(1, 2)),
+  leat describe frame step
+  leat describe source eventbridge --policy pipeline.yaml`,
+		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if d.form() != "" {
+				return a.deployment(args, &d)
+			}
+			if len(args) > 2 {
+				return usagef("files say something to --policy, --cloudformation and --terraform only")
+			}
 			kind, name := "", args[0]
 			if len(args) == 2 {
 				var ok bool
@@ -43,6 +55,11 @@ name says enough.`,
 		},
 		ValidArgsFunction: completeSubjects,
 	}
+	f := c.Flags()
+	f.BoolVar(&d.policy, "policy", false, "print the least IAM policy instead")
+	f.BoolVar(&d.cloudFormation, "cloudformation", false, "print what a source needs on AWS as a CloudFormation template")
+	f.BoolVar(&d.terraform, "terraform", false, "print what a source needs on AWS for Terraform")
+	c.MarkFlagsMutuallyExclusive("policy", "cloudformation", "terraform")
 	return c
 }
 

@@ -161,7 +161,7 @@ func (s *Source) ready(ctx context.Context, set *setup) error {
 		return err
 	}
 	if deaf := found.deaf(); len(deaf) > 0 {
-		return &feed.Gone{Words: s.cfg.lacking(deaf)}
+		return &feed.GoneError{Words: s.cfg.lacking(deaf)}
 	}
 	for _, f := range found.faults {
 		s.log.Warn("eventbridge: "+f.What, "mend", f.Mend)

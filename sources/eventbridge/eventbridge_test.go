@@ -150,7 +150,7 @@ func TestProvisionMakesWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	merged := c.QueueAttribute("trade-inventory", "Policy")
-	for _, want := range []string{`"Sid":"Theirs"`, `"Id":"theirs"`, policy[strings.Index(policy, `{"Sid"`):len(policy)-2]} {
+	for _, want := range []string{`"Sid":"Theirs"`, `"Id":"theirs"`, policy[strings.Index(policy, `{"Sid"`) : len(policy)-2]} {
 		if !strings.Contains(merged, want) {
 			t.Errorf("the policy lacks %s:\n%s", want, merged)
 		}

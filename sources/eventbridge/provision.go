@@ -21,7 +21,7 @@ func (s *setup) provision(ctx context.Context) (done []string, err error) {
 		return nil, err
 	}
 	if !there {
-		return nil, &feed.Gone{Words: fmt.Sprintf("the bus %s does not exist in this region and account; leat makes no bus, as a mistake in its name would go unseen", s.c.bus())}
+		return nil, &feed.GoneError{Words: fmt.Sprintf("the bus %s does not exist in this region and account; leat makes no bus, as a mistake in its name would go unseen", s.c.bus())}
 	}
 	failed, err := s.ensure(ctx, &done, feed.Spec{Name: s.c.failed()})
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *setup) ensureTarget(ctx context.Context, done *[]string, queue, undeliv
 	}
 	want := types.Target{
 		Id: awssdk.String(targetID), Arn: &queue.ARN, DeadLetterConfig: &types.DeadLetterConfig{Arn: &undelivered.ARN},
-		RetryPolicy: &types.RetryPolicy{MaximumRetryAttempts: awssdk.Int32(int32(s.c.Delivery.Attempts)), MaximumEventAgeInSeconds: awssdk.Int32(int32(s.age() / time.Second))}, //nolint:gosec // within the limits of the fields
+		RetryPolicy: &types.RetryPolicy{MaximumRetryAttempts: awssdk.Int32(int32(s.c.Delivery.Attempts)), MaximumEventAgeInSeconds: awssdk.Int32(int32(s.age() / time.Second))},
 	}
 	if s.c.fifo() {
 		want.SqsParameters = &types.SqsParameters{MessageGroupId: awssdk.String(s.c.group())}

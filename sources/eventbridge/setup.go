@@ -103,13 +103,13 @@ func (s *setup) bus(ctx context.Context) (bool, error) {
 	_, err := aws.Retry(ctx, s.c.Settings, func() (*eventbridge.DescribeEventBusOutput, error) {
 		return s.events.DescribeEventBus(ctx, &eventbridge.DescribeEventBusInput{Name: awssdk.String(s.c.bus())})
 	})
-	if aws.KindOf(err) == aws.Missing && err != nil {
+	switch {
+	case err == nil:
+		return true, nil
+	case aws.KindOf(err) == aws.Missing:
 		return false, nil
 	}
-	if err != nil {
-		return true, aws.AtStart(err, "bus "+s.c.bus(), "events:DescribeEventBus")
-	}
-	return true, nil
+	return true, aws.AtStart(err, "bus "+s.c.bus(), "events:DescribeEventBus")
 }
 
 // rule is a rule with its target that is the queue.

@@ -47,18 +47,18 @@ func (o Owner) Check(what string, tags map[string]string) (adopted bool, err err
 	case o.Adopt:
 		return true, nil
 	case tagged:
-		return false, &Foreign{fmt.Sprintf("%s belongs to the pipeline %s of leat (tag %s) and is not as this one needs it: name another, or set adopt: true to take it over", what, of, Tag)}
+		return false, &ForeignError{fmt.Sprintf("%s belongs to the pipeline %s of leat (tag %s) and is not as this one needs it: name another, or set adopt: true to take it over", what, of, Tag)}
 	}
-	return false, &Foreign{fmt.Sprintf("%s exists, is not as it must be, and is not leat's (it has no tag %s): set adopt: true to let leat change it", what, Tag)}
+	return false, &ForeignError{fmt.Sprintf("%s exists, is not as it must be, and is not leat's (it has no tag %s): set adopt: true to let leat change it", what, Tag)}
 }
 
-// Foreign is the error of something that exists, must be changed, and is somebody else's. It is fs.ErrPermission.
-type Foreign struct{ words string }
+// ForeignError is the error of something that exists, must be changed, and is somebody else's. It is fs.ErrPermission.
+type ForeignError struct{ words string }
 
-func (e *Foreign) Error() string { return e.words }
+func (e *ForeignError) Error() string { return e.words }
 
 // Is implements errors.Is.
-func (e *Foreign) Is(target error) bool { return target == fs.ErrPermission }
+func (e *ForeignError) Is(target error) bool { return target == fs.ErrPermission }
 
 // Queue is a queue as it is found.
 type Queue struct {
@@ -233,17 +233,17 @@ func (q *Queues) set(ctx context.Context, found *Queue, change map[string]string
 	return nil
 }
 
-// Gone is the error of what must be there and is not, in words. It is fs.ErrNotExist.
-type Gone struct{ Words string }
+// GoneError is the error of what must be there and is not, in words. It is fs.ErrNotExist.
+type GoneError struct{ Words string }
 
-func (e *Gone) Error() string { return e.Words }
+func (e *GoneError) Error() string { return e.Words }
 
 // Is implements errors.Is.
-func (e *Gone) Is(target error) bool { return target == fs.ErrNotExist }
+func (e *GoneError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // IsDenied reports whether an error says that AWS does not let us look or change.
 func IsDenied(err error) bool {
-	var foreign *Foreign
+	var foreign *ForeignError
 	return err != nil && !errors.As(err, &foreign) && errors.Is(err, fs.ErrPermission)
 }
 
