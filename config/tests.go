@@ -273,6 +273,7 @@ func (t *testDecoder) step(s *TestStep, under []*Pipeline) {
 	}
 	t.stubs(s.Stubs, under)
 	t.events(s.Events)
+	t.reader(s, under)
 	x := s.Expect
 	if x == nil {
 		return
@@ -313,6 +314,27 @@ func (t *testDecoder) step(s *TestStep, under []*Pipeline) {
 		}
 		if e.Step != "" && !contains(steps, e.Step) && !contains([]string{"source", "intake", "append"}, e.Step) {
 			t.fail(e.Pos, "step", CodeUnknownName, fmt.Sprintf("no step is called %q", e.Step), suggestOr(e.Step, steps, "steps: "))
+		}
+	}
+}
+
+// reader refuses events for a pipeline that reads the log: they come from there.
+func (t *testDecoder) reader(s *TestStep, under []*Pipeline) {
+	if len(s.Events)+len(s.Raw) == 0 || under == nil {
+		return
+	}
+	for i, p := range under {
+		if s.To != p.Name && (s.To != "" || i > 0) {
+			continue
+		}
+		if _, reads := p.LogSelection(); reads {
+			at := s.Pos
+			if len(s.Events) > 0 {
+				at = s.Events[0].Pos
+			} else {
+				at = s.Raw[0].Pos
+			}
+			t.fail(at, "", CodeConflict, fmt.Sprintf("the pipeline %s takes its events from the log", p.Name), "write what is in the log under `given: { streams: … }`, or let the pipeline that writes it run: `with: [ … ]`, `to: …`")
 		}
 	}
 }

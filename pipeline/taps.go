@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
@@ -19,10 +21,18 @@ func (d *Daemon) Tap(ctx context.Context, pipeline string, o tap.Options) (iter.
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	if _, err := d.pipeOf(pipeline); err != nil {
+	if _, err := d.pipeOf(pipeline); err != nil && !d.opens(pipeline) {
 		return nil, err
 	}
 	return d.hub(pipeline).Listen(ctx, o), nil
+}
+
+// opens reports whether a daemon that has not started yet is going to run a pipeline: it can be listened to from its
+// first event on.
+func (d *Daemon) opens(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.opened && slices.ContainsFunc(d.cfg.Pipelines, func(p *config.Pipeline) bool { return p.Name == name })
 }
 
 // pipeOf finds a pipeline by its name.

@@ -18,6 +18,7 @@ import (
 	_ "github.com/leatdev/leat/pipeline/eventstore/memory"
 	"github.com/leatdev/leat/pipeline/pipelinetest"
 	_ "github.com/leatdev/leat/sinks/stdout"
+	_ "github.com/leatdev/leat/sources/eventlog"
 	_ "github.com/leatdev/leat/sources/file"
 	_ "github.com/leatdev/leat/sources/generate"
 	_ "github.com/leatdev/leat/sources/schedule"

@@ -149,15 +149,6 @@ func (w *world) setStubs(list []config.Named[config.TestStub]) {
 // start runs the daemon up to the moment at which every pipeline takes events and nothing moves.
 func (w *world) start() error {
 	w.setStubs(w.test.Stubs)
-	go func() {
-		defer close(w.ended)
-		_, w.err = w.daemon.Run(w.ctx, w.ctx)
-	}()
-	select {
-	case <-w.daemon.Started():
-	case <-w.ended:
-		return fmt.Errorf("the pipeline does not start: %w", w.err)
-	}
 	for _, p := range w.under {
 		samples, err := w.daemon.Tap(w.ctx, p.Name, tap.Options{Stages: []string{tap.Step + "/*"}, Buffer: 4096})
 		if err != nil {
@@ -171,6 +162,17 @@ func (w *world) start() error {
 			}
 		})
 	}
+	go func() {
+		defer close(w.ended)
+		_, w.err = w.daemon.Run(w.ctx, w.ctx)
+	}()
+	select {
+	case <-w.daemon.Started():
+	case <-w.ended:
+		if w.err != nil {
+			return fmt.Errorf("the pipeline does not start: %w", w.err)
+		}
+	}
 	return w.settle()
 }
 
@@ -182,7 +184,7 @@ func (w *world) settle() error {
 	select {
 	case <-w.ended:
 		if w.err == nil {
-			return errors.New("the pipeline has ended")
+			return nil // its input has an end
 		}
 		return fmt.Errorf("the pipeline has stopped: %w", w.err)
 	default:
@@ -210,7 +212,7 @@ func (w *world) play(s *config.TestStep) error {
 			body = s.Raw[i].Append(nil)
 		}
 		id := fmt.Sprintf("event-%d", w.names)
-		if err := f.send(w.ctx, id, "test-"+id, body, nil); err != nil {
+		if err := w.send(f, id, body, nil); err != nil {
 			return err
 		}
 		if err := w.settle(); err != nil {
@@ -226,11 +228,30 @@ func (w *world) event(f *feeder, t *config.TestEvent) error {
 	if err != nil {
 		return fmt.Errorf("%s:%d: the event cannot be written: %w", t.Pos.File, t.Pos.Line, err)
 	}
-	if err := f.send(w.ctx, e.ID, "test-"+e.ID, body, e.Metadata); err != nil {
+	if err := w.send(f, e.ID, body, e.Metadata); err != nil {
 		return err
 	}
 	return w.settle()
 }
+
+// send gives a body to a pipeline, unless all have ended.
+func (w *world) send(f *feeder, id string, body, metadata []byte) error {
+	ctx, cancel := context.WithCancelCause(w.ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-w.ended:
+			cancel(errEnded)
+		case <-ctx.Done():
+		}
+	}()
+	if err := f.send(ctx, id, "test-"+id, body, metadata); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+var errEnded = errors.New("the pipeline has ended: it takes no more events")
 
 // made makes an event of what the test says of it.
 func (w *world) made(t *config.TestEvent) event.Event {

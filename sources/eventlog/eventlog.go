@@ -69,6 +69,9 @@ func (c Config) ReadsLog() config.LogSelection {
 	return config.LogSelection{Store: c.Store, StreamTypes: c.Streams, Types: c.Types, Origins: c.Origins, From: c.From, Until: c.Until, Follow: c.Follow}
 }
 
+// Hermetic implements sources.Hermetic: a log is read, which in a test is one in memory.
+func (Config) Hermetic() {}
+
 // Source reads a log.
 type Source struct {
 	cfg    Config
