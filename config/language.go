@@ -201,8 +201,23 @@ type RowOps struct {
 // Forward writes the event to a sink.
 type Forward struct {
 	Sink        Plugin
-	Envelope    string `yaml:"envelope,omitempty" default:"received" enum:"received,eventbridge,cloudevents,data" doc:"shape in which it leaves"`
+	Envelope    string  `yaml:"envelope,omitempty" default:"received" enum:"received,eventbridge,cloudevents,data" doc:"shape in which it leaves"`
+	Notify      *Notify `yaml:"notify,omitempty" doc:"instead of the event a notification that its stream has a new revision: {\"StreamId\", \"StreamType\", \"StreamRevision\": \"18\"}; in messages of SQS and SNS these are attributes too"`
 	EventFields `yaml:",inline"`
+}
+
+// Notify asks for notifications. It has no settings.
+type Notify struct{}
+
+// Notifying is implemented by config structs of sinks whose messages have attributes: it gives the struct with the
+// attributes of a notification where it names none of its own.
+type Notifying interface {
+	Notifying() any
+}
+
+// NoticeAttributes are the attributes of a notification, and the parts of its payload that they hold.
+func NoticeAttributes() map[string]string {
+	return map[string]string{"StreamId": "data.StreamId", "StreamType": "data.StreamType", "StreamRevision": "data.StreamRevision"}
 }
 
 // Table is a table's definition.

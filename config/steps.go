@@ -394,11 +394,31 @@ func (c scope) checkTime(e entry, t Text) bool {
 	return false
 }
 
+// notify checks what a forward that notifies may say, and gives its messages their attributes.
+func (c scope) notify(e entry, f *Forward) bool {
+	ok := true
+	if m, found := c.member(e.val, "data"); found {
+		c.in("data").fail(m.key, CodeConflict, "notify writes the payload: the stream's id, type and revision", "take data away, or write a forward of its own for it")
+		ok = false
+	}
+	if m, found := c.member(e.val, "notify"); found && c.roots&filter.Log == 0 {
+		c.in("notify").fail(m.key, CodeNeedsLog, "notify tells of streams in the log, and nothing in this pipeline writes it", "put an append above it")
+		ok = false
+	}
+	if n, is := f.Sink.Config.(Notifying); is {
+		f.Sink.Config = n.Notifying()
+	}
+	return ok
+}
+
 func decodeForward(p *pipelineScope, c scope, e entry, s *Step) bool {
 	s.Forward = &Forward{}
 	v := reflect.ValueOf(s.Forward).Elem()
 	c.l.defaults(v)
 	sink, ok := c.component(e.val, KindSink, v, "forward")
 	s.Forward.Sink = sink
+	if s.Forward.Notify != nil {
+		ok = c.notify(e, s.Forward) && ok
+	}
 	return ok && c.checkTime(e, s.Forward.Time)
 }

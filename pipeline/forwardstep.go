@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"encoding/json"
+	"fmt"
+
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
@@ -20,6 +23,7 @@ type item struct {
 type forwardStep struct {
 	fields   eventFields
 	envelope event.Envelope
+	notify   bool
 }
 
 func compileForward(s *filter.Scope, c *config.Forward) (*forwardStep, error) {
@@ -28,16 +32,47 @@ func compileForward(s *filter.Scope, c *config.Forward) (*forwardStep, error) {
 	if f.fields, err = compileFields(s, &c.EventFields); err != nil {
 		return nil, err
 	}
-	if c.Envelope == "" {
-		f.envelope = event.Received
-		return f, nil
+	f.envelope = event.Received
+	if c.Envelope != "" {
+		f.envelope, err = event.ParseEnvelope(c.Envelope)
 	}
-	f.envelope, err = event.ParseEnvelope(c.Envelope)
+	if f.notify = c.Notify != nil; f.notify && f.envelope == event.Received {
+		f.envelope = event.DataOnly
+	}
 	return f, err
 }
 
+// notice is the payload of a notification, as serverless-event-store sends it: the revision is a text.
+type notice struct {
+	StreamID       string `json:"StreamId"`
+	StreamType     string
+	StreamRevision int64 `json:",string"`
+}
+
+// notification tells that a stream has a new revision, instead of what happened. Its id is the event's with a mark, so
+// that it is not taken for the event where both go to one place.
+func notification(e *event.Recorded) (event.Event, error) {
+	data, err := json.Marshal(notice{e.Stream.ID, e.Stream.Type, e.Revision})
+	if err != nil {
+		return event.Event{}, fmt.Errorf("pipeline: notification: %w", err)
+	}
+	return event.Event{
+		ID: e.ID + "-notify", Type: NotificationType, Source: e.Source, Subject: e.Stream.String(), Time: e.Committed,
+		Metadata: e.Metadata, Data: data, Changed: true,
+	}, nil
+}
+
+// NotificationType is the type of notifications, where their envelope has one (EventBridge's detail-type).
+const NotificationType = "StreamUpdated"
+
 func (f *forwardStep) run(x *exec) error {
 	e := x.ev
+	if f.notify {
+		var err error
+		if e.Event, err = notification(&x.ev); err != nil {
+			return err
+		}
+	}
 	if err := f.fields.apply(x, &e.Event); err != nil {
 		return err
 	}

@@ -54,6 +54,14 @@ const maxAttributes = 10
 
 var attributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
+// Notifying implements config.Notifying.
+func (c Config) Notifying() any {
+	if c.Attributes == nil {
+		c.Attributes = config.NoticeAttributes()
+	}
+	return c
+}
+
 // Validate implements config.Validator.
 func (c Config) Validate() error {
 	at, err := aws.ParseQueue(c.Queue)
