@@ -17,6 +17,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/clock"
+	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -51,6 +52,8 @@ type Options struct {
 	// Instance owns the leases of relays. Two daemons that share a store need different ones; "" is a name that no other
 	// process has, or "local" for stores that one process has to itself: there a restart goes on at once.
 	Instance string
+	// Stay: pipelines whose input has ended are not the end of the daemon: there may be others after a reload.
+	Stay bool
 }
 
 // ErrUndelivered says that the input has ended and the drain's deadline passed with events that no target has. They are
@@ -59,16 +62,29 @@ var ErrUndelivered = errors.New("pipeline: the deadline passed before everything
 
 // Daemon runs the pipelines of a configuration.
 type Daemon struct {
-	cfg     *config.Config
-	o       Options
-	mu      sync.Mutex
-	stores  map[string]eventstore.Store
-	pipes   []*pipe
-	shared  map[string]any
-	hubs    map[string]*tap.Hub
-	started chan struct{}
-	opened  bool
-	unique  string
+	cfg    *config.Config
+	first  *config.Config // as it was started
+	o      Options
+	mu     sync.Mutex
+	stores map[string]eventstore.Store
+	// posts are the pipelines in the order of the files; pipes are what runs at each. Both are replaced, never changed.
+	posts  []*post
+	pipes  []*pipe
+	shared map[string]any
+	hubs   map[string]*tap.Hub
+	slots  map[string]*slot // by pattern
+	loaded control.Config
+	// reloading is held by the one reload at a time; removed is what pipelines did that are gone.
+	reloading sync.Mutex
+	removed   []PipelineSummary
+	// soft ends when nothing more is to be begun, hard when nothing may go on.
+	soft, hard context.Context
+	endSoft    context.CancelFunc
+	started    chan struct{} // closed when every pipeline takes events
+	announced  bool
+	finished   chan struct{} // closed when there is nothing left to wait for
+	opened     bool
+	unique     string
 }
 
 // New makes a daemon; nothing is opened before Run.
@@ -97,36 +113,35 @@ func New(cfg *config.Config, o Options) *Daemon {
 	if o.OpenSource == nil {
 		o.OpenSource = sources.Open
 	}
-	return &Daemon{unique: unique(), cfg: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, hubs: map[string]*tap.Hub{}, started: make(chan struct{})}
+	return &Daemon{unique: unique(), cfg: cfg, first: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, hubs: map[string]*tap.Hub{}, slots: map[string]*slot{}, started: make(chan struct{}), finished: make(chan struct{})}
 }
 
 // Run opens the stores and runs every pipeline until its input has ended and its relays have reached the head of the
 // log, or until ctx ends: then it drains. Without pipelines the stores stay open until ctx ends. When hard ends it stops at once. What was not delivered is ErrUndelivered.
 func (d *Daemon) Run(ctx, hard context.Context) (Summary, error) {
+	d.hard = hard
+	d.soft, d.endSoft = context.WithCancel(ctx)
+	defer d.endSoft()
 	if err := d.open(hard); err != nil {
 		return Summary{}, errors.Join(err, d.close())
 	}
-	errs := make([]error, len(d.pipes))
-	var wg sync.WaitGroup
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	for i, p := range d.pipes {
-		wg.Go(func() {
-			errs[i] = p.run(ctx, hard)
-			select {
-			case <-p.started:
-			default:
-				stop() // one that does not even start is a mistake to be mended: the others are not left alone with it
-			}
-		})
-	}
-	if len(d.pipes) == 0 {
-		wg.Go(func() { <-ctx.Done() }) // an event store: whoever uses it comes by the listener
+	for _, x := range d.posts {
+		d.launch(x)
 	}
 	ended := make(chan struct{})
-	go d.announce(ended)
-	wg.Wait()
+	var work sync.WaitGroup
+	work.Go(func() { d.announce(ended) })
+	work.Go(func() { d.watchPauses(d.soft) })
+	defer context.AfterFunc(d.soft, d.settle)()
+	d.settle()
+	<-d.finished
 	close(ended)
+	d.endSoft()
+	work.Wait()
+	var errs []error
+	for _, x := range d.posts {
+		errs = append(errs, x.err)
+	}
 	err := errors.Join(errs...)
 	s := d.Summary()
 	for i, p := range d.pipes {
@@ -139,19 +154,54 @@ func (d *Daemon) Run(ctx, hard context.Context) (Summary, error) {
 
 // announce closes started when every pipeline takes events.
 func (d *Daemon) announce(ended <-chan struct{}) {
-	for _, p := range d.pipes {
+	for _, x := range d.postsNow() {
+		if x.over == nil {
+			continue // paused
+		}
 		select {
-		case <-p.started:
+		case <-x.pipe.started:
 		case <-ended:
 			return
 		}
 	}
+	d.mu.Lock()
+	d.announced = true
+	d.mu.Unlock()
 	close(d.started)
 }
 
 func (d *Daemon) open(ctx context.Context) error {
-	for _, name := range d.storeNames() {
-		plugin, ok := d.cfg.Stores[name]
+	if err := d.openStores(ctx, d.cfg); err != nil {
+		return err
+	}
+	for _, c := range d.cfg.Pipelines {
+		x, err := d.newPost(c, d.cfg.Tables)
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		d.posts, d.pipes = append(d.posts, x), append(d.pipes, x.pipe)
+		d.mu.Unlock()
+		if err := d.openPost(ctx, x); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	d.opened = true
+	d.loaded.Hash, d.loaded.Loaded = hashOf(d.cfg), d.o.Now()
+	d.mu.Unlock()
+	d.o.Metrics.Config(d.loaded.Hash)
+	d.o.Metrics.Loaded(d.loaded.Loaded)
+	return nil
+}
+
+// openStores opens those of a config that are not open yet.
+func (d *Daemon) openStores(ctx context.Context, cfg *config.Config) error {
+	for _, name := range storeNames(cfg) {
+		if _, open := d.Store(name); open {
+			continue
+		}
+		plugin, ok := cfg.Stores[name]
 		if !ok {
 			return fmt.Errorf("pipeline: no store is called %q", name)
 		}
@@ -163,37 +213,20 @@ func (d *Daemon) open(ctx context.Context) error {
 		d.stores[name] = s
 		d.mu.Unlock()
 	}
-	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, clock: d.o.Clock, random: d.o.Random, instance: d.instance, tables: d.cfg.Tables,
-		sourceOf: d.openSource, sinkOf: d.openSink, hub: d.hub, logOf: d.logOf}
-	for _, c := range d.cfg.Pipelines {
-		p, err := newPipe(c, d.stores[c.Store], env)
-		if err != nil {
-			return err
-		}
-		d.mu.Lock()
-		d.pipes = append(d.pipes, p)
-		d.mu.Unlock()
-		if err := p.open(ctx); err != nil {
-			return fmt.Errorf("pipeline %s: %w", c.Name, err)
-		}
-	}
-	d.mu.Lock()
-	d.opened = true
-	d.mu.Unlock()
 	return nil
 }
 
 // storeNames lists the stores that pipelines use; without pipelines all that are configured.
-func (d *Daemon) storeNames() []string {
+func storeNames(cfg *config.Config) []string {
 	used := map[string]bool{}
-	for _, p := range d.cfg.Pipelines {
+	for _, p := range cfg.Pipelines {
 		used[p.Store] = true
 		if sel, ok := p.LogSelection(); ok {
 			used[sel.Store] = true
 		}
 	}
 	if len(used) == 0 {
-		return slices.Sorted(maps.Keys(d.cfg.Stores))
+		return slices.Sorted(maps.Keys(cfg.Stores))
 	}
 	return slices.Sorted(maps.Keys(used))
 }
@@ -227,8 +260,9 @@ func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
 		Keep: func(ctx context.Context, c event.Cursor) error {
 			return p.store.Commit(ctx, []*eventstore.Unit{{Pipeline: p.cfg.Name, Cursor: &c}}, eventstore.CommitOptions{})
 		},
+		Mount:   func(pattern string, h http.Handler) (func(), error) { return d.mount(p.cfg.Name, pattern, h) },
 		ReadLog: func(store string) (eventstore.Reader, error) { return d.logOf(cmp.Or(store, p.cfg.Store)) },
-		Mount:   d.mount, Outbox: outbox, Shared: d.share, Metrics: p.numbers("source"),
+		Outbox:  outbox, Shared: d.share, Metrics: p.numbers("source"),
 		Trouble: func(err error) {
 			if err == nil {
 				p.trouble.clear("source")
@@ -252,13 +286,6 @@ func (d *Daemon) openSink(p *pipe, relay string, c config.Plugin) (sinks.Sink, e
 	return d.o.OpenSink(context.Background(), c, sinks.Env{
 		Pipeline: p.cfg.Name, Relay: relay, Log: p.log.With("sink", c.Name), Now: d.o.Now, Stdout: d.o.Stdout, Shared: d.share, Metrics: p.numbers(relay),
 	})
-}
-
-func (d *Daemon) mount(pattern string, h http.Handler) (func(), error) {
-	if d.o.Mux == nil {
-		return nil, errors.New("pipeline: there is no listener; set server.listen")
-	}
-	return d.o.Mux.Mount(pattern, h)
 }
 
 func (d *Daemon) share(key string, make func() any) any {
@@ -294,6 +321,10 @@ func (d *Daemon) Started() <-chan struct{} { return d.started }
 func (d *Daemon) Ready() error {
 	d.mu.Lock()
 	opened, pipes := d.opened, d.pipes
+	changing := map[string]bool{}
+	for _, x := range d.posts {
+		changing[x.cfg.Name] = x.changing
+	}
 	d.mu.Unlock()
 	if !opened {
 		return errors.New("starting")
@@ -303,7 +334,10 @@ func (d *Daemon) Ready() error {
 		p.mu.Lock()
 		state := p.state
 		p.mu.Unlock()
-		if state != "running" && state != "finishing" {
+		if changing[p.cfg.Name] {
+			continue // its listener answers for it meanwhile
+		}
+		if state != "running" && state != "finishing" && state != "paused" {
 			errs = append(errs, fmt.Errorf("pipeline %s is %s", p.cfg.Name, state))
 		}
 		if err := p.trouble.err(); err != nil {
@@ -318,8 +352,8 @@ func (d *Daemon) Summary() Summary {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var s Summary
-	for _, p := range d.pipes {
-		s.Pipelines = append(s.Pipelines, p.summary())
+	for _, x := range d.posts {
+		s.Pipelines = append(s.Pipelines, add(x.before, x.pipe.summary()))
 	}
 	return s
 }
@@ -327,13 +361,19 @@ func (d *Daemon) Summary() Summary {
 // Status tells what the pipelines are doing.
 func (d *Daemon) Status() Status {
 	d.mu.Lock()
-	pipes := slices.Clone(d.pipes)
+	posts := slices.Clone(d.posts)
+	s := Status{Config: d.loaded}
 	d.mu.Unlock()
-	var s Status
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	for _, p := range pipes {
-		s.Pipelines = append(s.Pipelines, p.status(ctx))
+	for _, x := range posts {
+		d.mu.Lock()
+		p, before, paused := x.pipe, x.before, x.paused
+		d.mu.Unlock()
+		st := p.status(ctx)
+		st.PipelineSummary = add(before, st.PipelineSummary)
+		st.Paused = paused
+		s.Pipelines = append(s.Pipelines, st)
 	}
 	return s
 }

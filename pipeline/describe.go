@@ -14,9 +14,21 @@ import (
 // describe writes out what a piece of configuration means: every field that is set, by name, without places in files
 // and without secrets. Two pieces that mean the same give the same text.
 func describe(v any) string {
-	var b strings.Builder
-	describeValue(&b, reflect.ValueOf(v))
-	return b.String()
+	d := description{}
+	d.value(reflect.ValueOf(v))
+	return d.String()
+}
+
+// fingerprint is a hash over what describe writes, and over the secrets: a changed one is a change.
+func fingerprint(v any) string {
+	d := description{secrets: true}
+	d.value(reflect.ValueOf(v))
+	return hash(d.String())
+}
+
+type description struct {
+	strings.Builder
+	secrets bool
 }
 
 func hash(s string) string {
@@ -24,23 +36,28 @@ func hash(s string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func describeValue(b *strings.Builder, v reflect.Value) {
+func (b *description) value(v reflect.Value) {
 	if !v.IsValid() || v.IsZero() {
 		return
 	}
 	switch v.Type() {
-	case reflect.TypeFor[config.Pos](), reflect.TypeFor[config.Secret]():
+	case reflect.TypeFor[config.Pos]():
+		return
+	case reflect.TypeFor[config.Secret]():
+		if b.secrets {
+			b.WriteString(v.Interface().(config.Secret).Reveal())
+		}
 		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
-		describeValue(b, v.Elem())
+		b.value(v.Elem())
 	case reflect.Struct:
 		b.WriteByte('{')
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); f.IsExported() && !v.Field(i).IsZero() && f.Type != reflect.TypeFor[config.Pos]() {
 				b.WriteString(f.Name + ":")
-				describeValue(b, v.Field(i))
+				b.value(v.Field(i))
 				b.WriteByte(' ')
 			}
 		}
@@ -52,7 +69,7 @@ func describeValue(b *strings.Builder, v reflect.Value) {
 		}
 		b.WriteByte('[')
 		for i := range v.Len() {
-			describeValue(b, v.Index(i))
+			b.value(v.Index(i))
 			b.WriteByte(' ')
 		}
 		b.WriteByte(']')
@@ -62,7 +79,7 @@ func describeValue(b *strings.Builder, v reflect.Value) {
 		b.WriteByte('{')
 		for _, k := range keys {
 			fmt.Fprintf(b, "%v:", k)
-			describeValue(b, v.MapIndex(k))
+			b.value(v.MapIndex(k))
 			b.WriteByte(' ')
 		}
 		b.WriteByte('}')

@@ -42,6 +42,8 @@ type pipe struct {
 	taps      *pipeTaps
 
 	source  sources.Source
+	closed  atomic.Bool
+	resting bool // the intake is paused
 	ordered bool // batches enter in the order of the source
 	lanes   bool // order_by: events with the same value are ordered, others are not
 	relays  []*relay
@@ -149,8 +151,14 @@ func (p *pipe) open(ctx context.Context) error {
 		}
 	}
 	p.seats = p.newSeats()
-	if p.plan.follows {
+	switch {
+	case p.resting:
+		p.source = resting{p}
+	case p.plan.follows:
 		p.source = &logEnd{pipe: p}
+	}
+	if p.source != nil {
+		// not the plugin's
 	} else if p.source, err = p.env.sourceOf(p); err != nil {
 		return err
 	}
@@ -296,6 +304,9 @@ func (p *pipe) numbers(component string) *telemetry.Plugin {
 
 // close lets go of source, sinks and leases.
 func (p *pipe) close() error {
+	if p.closed.Swap(true) {
+		return nil
+	}
 	var errs []error
 	if p.source != nil {
 		errs = append(errs, p.source.Close())

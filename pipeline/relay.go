@@ -263,7 +263,9 @@ func (r *relay) handle(m *message.Message) error {
 	}()
 	switch {
 	case job.retry:
-		err = r.again(r.hard())
+		if !r.paused.Load() {
+			err = r.again(r.hard())
+		}
 	default:
 		err = r.page(r.hard(), job.page)
 	}
@@ -313,6 +315,9 @@ func (r *relay) ready(ctx context.Context) error {
 	for r.holding.blocked() || r.paused.Load() {
 		select {
 		case <-r.wake:
+			if r.paused.Load() {
+				continue // what is to be sent again waits too: whoever lets it go on wakes it
+			}
 			if err := r.again(ctx); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
 )
@@ -56,13 +57,16 @@ func (p *pipe) summary() PipelineSummary {
 
 // Status is what a daemon is doing.
 type Status struct {
+	Config    control.Config   `json:"config"`
 	Pipelines []PipelineStatus `json:"pipelines"`
 }
 
 // PipelineStatus is the state of one pipeline.
 type PipelineStatus struct {
 	PipelineSummary
-	State   string        `json:"state"`
+	State string `json:"state"`
+	// Paused is pipeline or intake where that was asked for.
+	Paused  string        `json:"paused,omitempty"`
 	Trouble string        `json:"trouble,omitempty"`
 	Flight  int           `json:"in_flight"`
 	Store   string        `json:"store"`

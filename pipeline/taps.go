@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/config"
-	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -21,7 +20,7 @@ func (d *Daemon) Tap(ctx context.Context, pipeline string, o tap.Options) (iter.
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	if _, err := d.pipeOf(pipeline); err != nil && !d.opens(pipeline) {
+	if _, err := d.postOf(pipeline); err != nil && !d.opens(pipeline) {
 		return nil, err
 	}
 	return d.hub(pipeline).Listen(ctx, o), nil
@@ -33,20 +32,6 @@ func (d *Daemon) opens(name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return !d.opened && slices.ContainsFunc(d.cfg.Pipelines, func(p *config.Pipeline) bool { return p.Name == name })
-}
-
-// pipeOf finds a pipeline by its name.
-func (d *Daemon) pipeOf(name string) (*pipe, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	unknown := &control.UnknownError{Kind: "pipeline", Name: name}
-	for _, p := range d.pipes {
-		if p.cfg.Name == name {
-			return p, nil
-		}
-		unknown.Have = append(unknown.Have, p.cfg.Name)
-	}
-	return nil, unknown
 }
 
 func (d *Daemon) hub(pipeline string) *tap.Hub {

@@ -22,6 +22,7 @@ type Metrics struct {
 	relayOutage, relayPosition, relayHead, relayLag, relayLagS, relayOwner *prometheus.GaugeVec
 	relayWrite, relayWriteEvents                                           *prometheus.HistogramVec
 
+	steering
 	stores  *storeCollector
 	plugins *pluginCollector
 }
@@ -82,6 +83,7 @@ func NewMetrics(version string) *Metrics {
 	m.relayWrite = histogram("leat_relay_write_duration_seconds", "Time of one write to the relay's target.", seconds, inRelay)
 	m.relayWriteEvents = histogram("leat_relay_write_events", "Events in one write to the relay's target.", batchSizes, inRelay)
 
+	m.steering = newSteering(m.registry)
 	m.registry.MustRegister(m.stores, m.plugins, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_build_info", Help: "1; the labels say what is running."},
