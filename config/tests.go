@@ -37,7 +37,7 @@ func (l *loader) decodeTests() {
 			continue // said where the files were read
 		}
 		x.Pos = c.pos(n)
-		t.places[x.Pos] = placed{c, n}
+		t.places[x.Pos] = placed{scope: c, n: n}
 		entries, ok := c.entries(n)
 		if !ok {
 			continue
@@ -52,7 +52,7 @@ func (l *loader) decodeTests() {
 // note remembers the node of a place, while tests are decoded.
 func (c scope) note(p Pos, n *yaml.Node) {
 	if c.l.noted != nil {
-		c.l.noted[p] = placed{c, n}
+		c.l.noted[p] = placed{scope: c, n: n}
 	}
 }
 
