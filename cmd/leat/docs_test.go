@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,19 +14,31 @@ import (
 	"github.com/leatdev/leat/config"
 )
 
-// Every example is a config without a mistake.
+// Every example is a config without a mistake: the files of one folder together.
 func TestExamplesAreValid(t *testing.T) {
-	files, err := filepath.Glob("../../examples/*/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("examples: %v, %v", files, err)
-	}
-	for _, f := range files {
-		if _, diags := config.Load([]string{f}, config.Options{NoEnv: true}); len(diags) > 0 {
+	for _, dir := range exampleFolders(t, "../../examples") {
+		if _, diags := config.Load([]string{dir}, config.Options{NoEnv: true}); len(diags) > 0 {
 			for i := range diags {
 				t.Error(diags[i].Text(false))
 			}
 		}
 	}
+}
+
+// exampleFolders lists the folders with YAML files in them.
+func exampleFolders(t *testing.T, root string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if dir := filepath.Dir(path); err == nil && filepath.Ext(path) == ".yaml" && !slices.Contains(out, dir) {
+			out = append(out, dir)
+		}
+		return err
+	})
+	if err != nil || len(out) == 0 {
+		t.Fatalf("examples: %v, %v", out, err)
+	}
+	return out
 }
 
 // Every YAML block of every Markdown file is right. A block is a pipeline file, unless the word behind yaml says that

@@ -19,12 +19,8 @@ import (
 // TestExamplesPassTheirTests runs `leat test` on every example whose files hold tests: all pass, and no step is left out.
 func TestExamplesPassTheirTests(t *testing.T) {
 	root := copyExamples(t)
-	dirs, err := filepath.Glob(filepath.Join(root, "examples", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	tested := 0
-	for _, dir := range dirs {
+	for _, dir := range exampleFolders(t, filepath.Join(root, "examples")) {
 		if !holdsTests(t, dir) {
 			continue
 		}
