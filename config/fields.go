@@ -116,6 +116,7 @@ var (
 	typePlugin   = reflect.TypeFor[Plugin]()
 	typeConflict = reflect.TypeFor[OnConflict]()
 	typeColumns  = reflect.TypeFor[[]TableColumn]()
+	typeCases    = reflect.TypeFor[[]Case]()
 	typePos      = reflect.TypeFor[Pos]()
 )
 

@@ -11,6 +11,8 @@ import (
 type placed struct {
 	scope
 	n *yaml.Node
+	// open are the fragments around it.
+	open []string
 }
 
 // expand puts the fragments into a list of steps.
@@ -25,7 +27,7 @@ func (c scope) expand(n *yaml.Node, open []string) []placed {
 		n := deref(item)
 		use, ok := at.member(n, "use")
 		if n.Kind != yaml.MappingNode || !ok {
-			out = append(out, placed{at, n})
+			out = append(out, placed{at, n, open})
 			continue
 		}
 		if members, _ := at.quiet(n); len(members) > 1 {

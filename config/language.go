@@ -133,6 +133,24 @@ type Step struct {
 	Project *Project `yaml:"-"`
 	Forward *Forward `yaml:"-"`
 	Handle  *Plugin  `yaml:"-"`
+	Split   *Split   `yaml:"-"`
+	Branch  []Case   `yaml:"-"`
+}
+
+// Split makes several events of one.
+type Split struct {
+	Each Expr `yaml:"each" want:"list" doc:"an array: one event for each item of it; none where there is none" example:"data.items"`
+	Data Tree `yaml:"data,omitempty" sees:"event,log,item" doc:"payload of each: a nested map of expressions, or one, that see item and index; default: the item"`
+}
+
+// Case is one way of a branch; just one of Match, When and Else is set.
+type Case struct {
+	Pos   Pos
+	Match *Pattern `yaml:"match,omitempty" doc:"an event pattern: the case is for events that match it"`
+	When  Expr     `yaml:"when,omitempty" want:"bool" doc:"the case is for events for which this is true"`
+	Else  bool     `yaml:"else,omitempty" doc:"true: the case is for all that no case above is for; it stands last"`
+	// Steps are those of the case; behind them the event goes on behind the branch.
+	Steps []Step
 }
 
 // StepLimits bound a step.
@@ -166,8 +184,8 @@ type EventFields struct {
 
 // Append writes the event to a stream.
 type Append struct {
-	Stream      Text       `yaml:"stream" doc:"the stream, type/id"`
-	Expect      Text       `yaml:"expect,omitempty" default:"any" doc:"any, no_stream, stream_exists or a revision"`
+	Stream      Text       `yaml:"stream,omitempty" doc:"the stream, type/id; below a handle that names streams (an aggregate) it may be left out"`
+	Expect      Text       `yaml:"expect,omitempty" doc:"any, no_stream, stream_exists or a revision; default: the revision that the handler has loaded where the stream is one of its, else any"`
 	OnConflict  OnConflict `yaml:"on_conflict,omitempty" doc:"what happens when the stream is not where it was expected"`
 	EventFields `yaml:",inline"`
 }

@@ -49,7 +49,7 @@ func feeds(s *Step, src *Source, steps []Step) bool {
 	}
 	patterns := []Pattern{patternOf(src.Plugin.Config)}
 	for i := range steps {
-		if steps[i].Map != nil {
+		if steps[i].Map != nil || steps[i].Handle != nil || steps[i].Branch != nil {
 			break // what it changes is not known here
 		}
 		if steps[i].Match != nil && steps[i].When.IsZero() {

@@ -10,11 +10,6 @@ import (
 	"github.com/leatdev/leat/pipeline/filter"
 )
 
-// pipelineScope is what the steps of one pipeline share while they are decoded.
-type pipelineScope struct {
-	pipeline *Pipeline
-}
-
 // decodePipeline decodes one entry of pipelines.
 func (l *loader) decodePipeline(e entry, base Defaults) {
 	clear(l.scopes) // they gather what their expressions read
@@ -126,69 +121,18 @@ func (l *loader) decodeSteps(c scope, e entry, p *Pipeline, outbox *entry) {
 		c.fail(e.key, CodeMissingField, fmt.Sprintf("pipeline %s has no steps", p.Name), "steps: "+strings.Join(stepNames(), ", "))
 		return
 	}
-	last := -1
-	var lastKey placed
-	for i, s := range list {
-		if m, ok := s.member(s.n, "append"); ok {
-			last, lastKey = i, placed{s.scope, m.key}
+	shared := newPipelineScope(p)
+	for _, s := range list {
+		if key, ok := s.appends(); ok {
+			shared.lastAppend = &key
 		}
 	}
-	// An outbox's append stands before the first step that reads the log.
-	cut := last
-	if last < 0 && p.Outbox {
-		cut = len(list)
-		for i := len(list) - 1; i >= 0; i-- {
-			if k := list[i].kindOf(list[i].n); k != nil && k.relay {
-				cut = i - 1
-			}
-		}
-	}
-	_, fromLog := p.LogSelection()
-	if outbox != nil && p.Outbox && last >= 0 {
+	if outbox != nil && p.Outbox && shared.lastAppend != nil {
+		at := shared.lastAppend
 		c.l.at(outbox.f, outbox.key, &path{up: c.path.up, name: "outbox"}, CodeConflict, "outbox records each event by itself: with an append below it the event would be recorded twice", "take outbox away: the append is the outbox").
-			Related = []Related{{lastKey.f.name, lastKey.n.Line, lastKey.f.column(lastKey.n.Line, lastKey.n.Column), "the append"}}
+			Related = []Related{at.related("the append")}
 	}
-	shared := &pipelineScope{pipeline: p}
-	names := map[string]Related{}
-	forwards := map[string]*Step{}
-	relays := map[string]relayHead{}
-	for i, s := range list {
-		at := s.scope
-		at.roots = filter.Event
-		if i > cut && (last >= 0 || p.Outbox) || fromLog {
-			at.roots |= filter.Log
-		}
-		step, ok := shared.step(at, s.n)
-		p.Steps = append(p.Steps, step)
-		l.stepName(at, s.n, &step, names)
-		kind := at.kindOf(s.n)
-		if kind == nil {
-			continue
-		}
-		if key, found := at.member(s.n, kind.name); found && kind.relay {
-			in := at.in(kind.name)
-			switch {
-			case i < last:
-				in.fail(key.key, CodeOrder, fmt.Sprintf("%s stands above the last append: it reads the log, which that append writes", kind.name), "move it below the append")
-				d := &l.diags[len(l.diags)-1]
-				d.Related = append(d.Related, Related{lastKey.f.name, lastKey.n.Line, lastKey.f.column(lastKey.n.Line, lastKey.n.Column), "the last append"})
-			case last < 0 && kind.name == "project" && !p.Outbox && !fromLog:
-				in.fail(key.key, CodeNeedsLog, "project reads the log, and nothing in this pipeline writes it", "put an append above it, or `outbox: true` beside steps")
-			}
-		}
-		if key, found := at.member(s.n, "shards"); found && step.Forward != nil && last < 0 && !p.Outbox && !fromLog {
-			at.in("shards").fail(key.key, CodeNeedsLog, "shards share what a relay reads from the log, and nothing in this pipeline writes it", "take shards away, or put an append above it; for calls at the same time there is limits.parallel")
-		}
-		if ok && step.Forward != nil && step.Name == "" {
-			at.checkTarget(s.n, p.Steps, len(p.Steps)-1, forwards)
-		}
-		if ok {
-			at.checkRelay(s.n, &step, relays)
-		}
-		if ok && step.Forward != nil {
-			at.checkLoop(s.n, &p.Source, p.Steps, &step)
-		}
-	}
+	p.Steps = shared.list(list, place{})
 }
 
 // kindOf gives the kind of step that a map says, nil where it says none or several.

@@ -124,7 +124,7 @@ func (p printer) step(s *Step) *yaml.Node {
 		switch key := frame.Content[i].Value; {
 		case key == "name" || key == "when":
 			m.Content = append(m.Content, frame.Content[i:i+2]...)
-		case key == "retry" || relay:
+		case key == "retry" || relay || (s.Handle != nil && key == "limits"):
 			behind = append(behind, frame.Content[i:i+2]...)
 		}
 	}
@@ -135,6 +135,12 @@ func (p printer) step(s *Step) *yaml.Node {
 		put(m, "match", p.pattern(*s.Match))
 	case s.Map != nil:
 		put(m, "map", p.structure(reflect.ValueOf(*s.Map)))
+	case s.Split != nil:
+		put(m, "split", p.structure(reflect.ValueOf(*s.Split)))
+	case s.Handle != nil:
+		put(m, "handle", p.component(*s.Handle, mapping()))
+	case s.Branch != nil:
+		put(m, "branch", p.cases(s.Branch))
 	case s.Append != nil:
 		put(m, "append", p.structure(reflect.ValueOf(*s.Append)))
 	case s.Project != nil:
@@ -144,6 +150,20 @@ func (p printer) step(s *Step) *yaml.Node {
 	}
 	m.Content = append(m.Content, behind...)
 	return m
+}
+
+func (p printer) cases(cases []Case) *yaml.Node {
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	for i := range cases {
+		m := p.structure(reflect.ValueOf(cases[i]))
+		steps := &yaml.Node{Kind: yaml.SequenceNode}
+		for j := range cases[i].Steps {
+			steps.Content = append(steps.Content, p.step(&cases[i].Steps[j]))
+		}
+		put(m, "steps", steps)
+		list.Content = append(list.Content, m)
+	}
+	return list
 }
 
 // structure writes the fields of a struct that hold something, or have a default.

@@ -95,8 +95,13 @@ func stepSchema() schema {
 	var one []schema
 	for _, k := range steps {
 		what := typeSchema(k.typ, &field{})
-		if k.name == "forward" {
-			what = componentSchema(KindSink, k.typ)
+		switch {
+		case k.typ == typePlugin:
+			what = componentSchema(k.plugin, nil)
+		case k.plugin != "":
+			what = componentSchema(k.plugin, k.typ)
+		case k.typ == typeCases:
+			what = caseSchema()
 		}
 		if k.typ.Kind() == reflect.Struct && !isScalar(k.typ) && k.typ != typePattern {
 			what["description"] = k.doc
@@ -109,6 +114,17 @@ func stepSchema() schema {
 	p["use"] = schema{"type": "string", "description": "puts the steps of a fragment here"}
 	s["oneOf"] = append(one, schema{"required": []string{"use"}})
 	return s
+}
+
+// caseSchema is the list of a branch's cases.
+func caseSchema() schema {
+	s := structSchema(reflect.TypeFor[Case]())
+	p := s["properties"].(schema)
+	p["else"].(schema)["anyOf"] = []schema{{"const": true}, {"type": "null"}}
+	p["steps"] = reference("steps")
+	s["required"] = []string{"steps"}
+	s["oneOf"] = []schema{{"required": []string{"match"}}, {"required": []string{"when"}}, {"required": []string{"else"}}}
+	return schema{"type": "array", "items": s, "minItems": 1}
 }
 
 // componentSchema is a map with exactly one plugin key, and the keys of its frame.

@@ -20,12 +20,14 @@ type stepKind struct {
 	typ reflect.Type
 	// relay: it reads the log where there is one, and so stands below the last append.
 	relay bool
+	// plugin: the step is a component of that kind.
+	plugin Kind
 	// decode reads the step into its field of s.
 	decode func(p *pipelineScope, c scope, e entry, s *Step) bool
 }
 
 // laterSteps are steps of the language that this build does not have.
-var laterSteps = []string{"validate", "split", "lookup", "handle", "branch"}
+var laterSteps = []string{"validate", "lookup"}
 
 var steps []stepKind
 
@@ -34,9 +36,12 @@ func init() {
 		{name: "filter", doc: "lets events through for which an expression is true", typ: typeExpr, decode: decodeFilter},
 		{name: "match", doc: "lets events through that match an EventBridge event pattern", typ: typePattern, decode: decodeMatch},
 		{name: "map", doc: "changes the event", typ: reflect.TypeFor[Map](), decode: decodeMap},
+		{name: "split", doc: "makes several events of one", typ: reflect.TypeFor[Split](), decode: decodeSplit},
+		{name: "handle", doc: "gives the event to a handler, a step in Go", typ: typePlugin, plugin: KindHandler, decode: decodeHandle},
+		{name: "branch", doc: "takes the event through the steps of the first case that it fits; one that fits none goes no further and counts as unrouted", typ: reflect.TypeFor[[]Case](), decode: decodeBranch},
 		{name: "append", doc: "writes the event to a stream: the commit point", typ: reflect.TypeFor[Append](), decode: decodeAppend},
 		{name: "project", doc: "changes rows of a table", typ: reflect.TypeFor[Project](), relay: true, decode: decodeProject},
-		{name: "forward", doc: "writes the event to a sink", typ: reflect.TypeFor[Forward](), relay: true, decode: decodeForward},
+		{name: "forward", doc: "writes the event to a sink", typ: reflect.TypeFor[Forward](), relay: true, plugin: KindSink, decode: decodeForward},
 	}
 }
 
@@ -308,13 +313,18 @@ func decodeAppend(p *pipelineScope, c scope, e entry, s *Step) bool {
 		return false
 	}
 	ok := true
-	if m, given := c.member(e.val, "stream"); given {
-		ok = c.in("stream").checkStream(deref(m.val), s.Append.Stream.Source)
+	stream, hasStream := c.member(e.val, "stream")
+	switch {
+	case hasStream:
+		ok = c.in("stream").checkStream(deref(stream.val), s.Append.Stream.Source)
+	case !p.handled:
+		c.fail(e.key, CodeMissingField, `append needs "stream": the stream, type/id`, "")
+		ok = false
 	}
 	if m, given := c.member(e.val, "expect"); given {
 		ok = c.in("expect").checkExpect(deref(m.val), s.Append.Expect.Source) && ok
 	}
-	if m, given := c.member(e.val, "on_conflict"); given && s.Append.Expect.Source == "any" {
+	if m, given := c.member(e.val, "on_conflict"); given && (s.Append.Expect.Source == "any" || s.Append.Expect.IsZero() && !p.handled) {
 		c.warn(m.key, CodeUnused, "with expect: any there is no conflict, and on_conflict has no effect", "say what is expected: no_stream, stream_exists, or a revision")
 	}
 	return c.checkTime(e, s.Append.Time) && ok

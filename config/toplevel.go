@@ -224,12 +224,11 @@ func (l *loader) unused() {
 		c := root.in("fragments").in(e.key.Value)
 		c.f = e.f
 		c.warn(e.key, CodeUnused, fmt.Sprintf("the fragment %q is not used", e.key.Value), "")
-		p := &pipelineScope{pipeline: &Pipeline{}}
+		p := newPipelineScope(&Pipeline{})
+		p.handled = true
 		writers, names := l.writers, l.writerNames
 		l.writers = map[string]*writer{}
-		for _, s := range c.expand(e.val, []string{e.key.Value}) {
-			p.step(s.scope, s.n)
-		}
+		p.list(c.expand(e.val, []string{e.key.Value}), place{loose: true})
 		l.writers, l.writerNames = writers, names
 	}
 	for _, e := range l.top["tables"] {
