@@ -369,6 +369,7 @@ func (a *app) summary(s pipeline.Summary) {
 	}{
 		{"received", true, func(p *pipeline.PipelineSummary) int64 { return p.Received }},
 		{"filtered", true, func(p *pipeline.PipelineSummary) int64 { return p.Filtered }},
+		{"unrouted", false, func(p *pipeline.PipelineSummary) int64 { return p.Unrouted }},
 		{"duplicate", false, func(p *pipeline.PipelineSummary) int64 { return p.Duplicate }},
 		{"dropped", false, func(p *pipeline.PipelineSummary) int64 { return p.Dropped }},
 		{"committed", true, func(p *pipeline.PipelineSummary) int64 { return p.Committed }},

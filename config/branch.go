@@ -84,8 +84,8 @@ func (c scope) branchCase(p *pipelineScope, n *yaml.Node, out *Case) bool {
 			continue
 		} else if e.key.Value == "else" && v.Kind != yaml.ScalarNode {
 			c.in("else").fail(v, CodeWrongType, "else wants true, got "+describe(v), "write `else: true`, and the steps under `steps` beside it")
-			out.Else, ok = true, false
-			continue
+			out.Else = true
+			return false
 		}
 		rest = append(rest, e)
 	}

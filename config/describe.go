@@ -155,7 +155,10 @@ func docOf(t reflect.Type) string {
 }
 
 func stepSubject(k *stepKind) Subject {
-	s := Subject{Kind: "step", Name: k.name, Doc: k.doc, Value: typeName(k.typ, &field{})}
+	s := Subject{Kind: "step", Name: k.name, Doc: k.doc, Value: typeName(k.typ, &field{plugin: k.plugin})}
+	if k.typ == typeCases {
+		s.Fields = append(fieldDocs(nil, "", k.typ.Elem(), 0), FieldDoc{Name: "steps", Value: "list of steps", Required: true, Doc: "the steps of the case"})
+	}
 	if k.typ.Kind() == reflect.Struct && !isScalar(k.typ) && k.typ != typePattern && k.typ != typePlugin {
 		s.Value = "map"
 		s.Fields = fieldDocs(nil, "", k.typ, 0)

@@ -44,7 +44,7 @@ func TestDescribeNames(t *testing.T) {
 		{"", "webhook", ""},
 		{"", "file", "file is source file and sink file and frame file: say which"},
 		{"sink", "webhok", `did you mean "webhook"?`},
-		{"step", "nonsense", "there are append, filter"},
+		{"step", "nonsense", "there are append, branch"},
 		{"", "xyzzy", "leat list names them"},
 		{"source", "webhook", `no source is called "webhook"`},
 	} {

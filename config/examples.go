@@ -37,6 +37,42 @@ var examples = map[string]string{
           unset: [data.first_name, data.last_name]
       - append: { stream: "order/{{ data.order_id }}" }
 `,
+	"step split": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - split:                          # an event for each line of the order
+          each: data.lines
+          data: { order_id: data.order_id, line: index, sku: item.sku, quantity: item.quantity }
+      - append: { stream: "line/{{ data.order_id }}-{{ data.line }}" }
+`,
+	"step handle": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - handle:
+          http_enrich: { url: "https://example.com/customers/{{ data.customer_id }}", into: data.customer }
+        limits: { parallel: 8, rate: 100 }
+        retry: { attempts: 3, timeout: 5s }
+      - append: { stream: "order/{{ data.order_id }}" }
+`,
+	"step branch": `pipelines:
+  example:
+    source: { file: { path: shop.ndjson } }
+    steps:
+      - branch:
+          - match: { detail-type: [{ prefix: Order }] }
+            steps:
+              - name: orders            # a name, as steps follow the append in its case
+                append: { stream: "order/{{ data.order_id }}" }
+              - forward: { file: { path: orders.ndjson } }
+          - when: data.amount < 0
+            steps:
+              - append: { stream: "refund/{{ data.payment_id }}" }
+          - else: true
+            steps:
+              - append: { stream: "other/{{ id }}" }
+`,
 	"step append": `pipelines:
   example:
     source: { file: { path: orders.ndjson } }

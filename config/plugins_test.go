@@ -86,6 +86,11 @@ func (w webhookSink) Validate() error {
 	return errors.Join(HTTPURL("url", w.URL), single)
 }
 
+type enrichHandler struct {
+	URL  Text   `yaml:"url" doc:"what to ask" example:"https://example.com/{{ data.id }}"`
+	Into string `yaml:"into,omitempty" default:"data.enriched" doc:"where the answer goes"`
+}
+
 type sqliteStore struct {
 	Dir string `yaml:"dir,omitempty" default:"${LEAT_DATA:-./data}" doc:"where the store lies"`
 }
@@ -106,6 +111,7 @@ func init() {
 		{KindSink, "sqs", reflect.TypeFor[sqsSink](), nil},
 		{KindSink, "eventbridge", reflect.TypeFor[busSink](), nil},
 		{KindSink, "webhook", reflect.TypeFor[webhookSink](), nil},
+		{KindHandler, "http_enrich", reflect.TypeFor[enrichHandler](), nil},
 		{KindStore, "sqlite", reflect.TypeFor[sqliteStore](), nil},
 		{KindStore, "postgres", reflect.TypeFor[postgresStore](), nil},
 	} {

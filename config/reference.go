@@ -54,6 +54,13 @@ func subjectPage(s *Subject, notes string) []byte {
 		r.line("```yaml\n%s```\n", s.Example)
 	}
 	switch {
+	case s.Value != "map" && len(s.Fields) > 0:
+		r.line("Its value is %s; each takes:\n", article(s.Value))
+		r.line("| key | value | default | |\n|---|---|---|---|")
+		for _, f := range s.Fields {
+			r.line("%s", row(f))
+		}
+		r.line("")
 	case s.Value != "map":
 		r.line("Its value is %s.\n", article(s.Value))
 	case len(s.Fields) == 0:

@@ -75,6 +75,8 @@ var structural = []Code{CodeUnknownField, CodeMissingField, CodeWrongType, CodeU
 
 // beyondSchema are structural mistakes in places where the schema is wider than the decoder, and why.
 var beyondSchema = map[string]string{
+	"append-no-stream":          "a handler above it may name the stream",
+	"branch-order":              "which steps follow on an append",
 	"column-key-type":           "the types of columns are known to the decoder alone",
 	"bad-value-table":           "an empty list is a list",
 	"column-type":               "the types of columns are known to the decoder alone",

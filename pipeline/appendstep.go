@@ -17,11 +17,14 @@ import (
 
 // appendStep adds an append to the unit of the event in hand.
 type appendStep struct {
-	// The stream's two parts; id is nil where the template has no literal slash and typ gives the whole name.
+	// The stream's two parts; id is nil where the template has no literal slash and typ gives the whole name. Both are nil
+	// where the stream is a handler's.
 	typ, id *filter.Template
 	expect  *filter.Template // nil: fixed
 	fixed   eventstore.Expect
-	fields  eventFields
+	// loaded: the YAML expects nothing, so that what a handler has loaded of the stream is expected.
+	loaded bool
+	fields eventFields
 	// stamp is the step's part of derived ids.
 	stamp  string
 	origin string
@@ -32,15 +35,17 @@ type appendStep struct {
 }
 
 func compileAppend(s *filter.Scope, c *config.Append) (*appendStep, error) {
-	a := &appendStep{onConflict: c.OnConflict}
+	a := &appendStep{onConflict: c.OnConflict, loaded: c.Expect.IsZero()}
 	var err error
-	typ, id, cut := cutStream(c.Stream.Source)
-	if a.typ, err = s.Template(typ); err != nil {
-		return nil, err
-	}
-	if cut {
-		if a.id, err = s.Template(id); err != nil {
+	if !c.Stream.IsZero() {
+		typ, id, cut := cutStream(c.Stream.Source)
+		if a.typ, err = s.Template(typ); err != nil {
 			return nil, err
+		}
+		if cut {
+			if a.id, err = s.Template(id); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if a.fields, err = compileFields(s, &c.EventFields); err != nil {
@@ -80,9 +85,17 @@ func cutStream(t string) (typ, id string, ok bool) {
 	return t, "", false
 }
 
+var errNoStream = errors.New("append names no stream, and no handler has given the event one")
+
 var errEmptyStream = errors.New("a part of the stream's name came out empty")
 
 func (a *appendStep) stream(x *exec) (event.Stream, error) {
+	if a.typ == nil {
+		if x.claim == nil || x.claim.stream.IsZero() {
+			return event.Stream{}, event.PoisonAs(event.CodeStream, errNoStream)
+		}
+		return x.claim.stream, nil
+	}
 	typ, err := a.typ.Text(x.view)
 	if err != nil {
 		return event.Stream{}, event.PoisonAs(event.CodeStream, fmt.Errorf("stream: %w", err))
@@ -119,14 +132,18 @@ func (a *appendStep) run(x *exec) error {
 			return event.PoisonAs(event.CodeExpression, err)
 		}
 	}
+	ours := x.claim != nil && x.claim.stream == stream
+	if ours && a.loaded {
+		expect = x.expected(stream)
+	}
 	e := x.ev.Event
 	codec.FillMetadata(&e)
 	if err := a.fields.apply(x, &e); err != nil {
 		return err
 	}
 	// The event keeps its id in its first stream; each further event of the unit has one that a repeat makes again.
-	if a.fields.id == nil && (e.ID == "" || len(x.appends) > 0) {
-		e.ID = derivedID(x.prog.identity(x), a.stamp, 0)
+	if a.fields.id == nil && (e.ID == "" || x.kept > 0) {
+		e.ID = derivedID(x.identity(), x.trail+a.stamp, 0)
 	}
 	if e.ID == "" {
 		return event.PoisonAs(event.CodeExpression, errors.New("id: came out empty"))
@@ -134,8 +151,26 @@ func (a *appendStep) run(x *exec) error {
 	if len(e.ID) > maxID {
 		return event.PoisonAs(event.CodeTooLarge, fmt.Errorf("id: %d bytes, the limit is %d", len(e.ID), maxID))
 	}
-	x.appends = append(x.appends, eventstore.Append{Stream: stream, Expect: expect, Origin: a.origin, Events: []event.Event{e}})
+	x.kept++
+	if x.made != nil {
+		x.made[stream]++
+	}
+	if ours && x.claim.state != nil {
+		x.keepState(stream, e.ID)
+	}
+	x.appends = append(x.appends, eventstore.Append{Stream: stream, Expect: expect, Origin: a.origin, Events: []event.Event{e}, By: a})
 	return nil
+}
+
+// expected gives what the event's handler has loaded of its stream, moved on by what the unit has written there since.
+func (x *exec) expected(stream event.Stream) eventstore.Expect {
+	e := x.claim.expect
+	n, exact := e.Exact()
+	if !exact {
+		return e
+	}
+	x.claimed = true
+	return eventstore.Revision(n + x.made[stream] - x.claim.base)
 }
 
 // maxID is the largest event id, in bytes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
@@ -12,21 +13,60 @@ import (
 // commitOrdered commits one after another: a unit that is refused blocks those behind it until it is settled.
 func (p *pipe) commitOrdered(ds []*pending) {
 	for len(ds) > 0 {
-		n, err := p.commit(ds, true)
+		whole := ds
+		if i := slices.IndexFunc(ds, func(d *pending) bool { return d.failed != nil }); i >= 0 {
+			whole = ds[:i]
+		}
+		n, err := p.commit(whole, true)
 		ds = ds[n:]
 		if err != nil {
 			p.releaseAll(ds)
 			return
 		}
-		if len(ds) > 0 && !p.refused(ds[0]) {
+		if len(ds) == 0 {
+			return
+		}
+		again := false
+		if n < len(whole) {
+			again = p.refused(ds[0])
+		} else {
+			again = p.attempt(ds[0], nil)
+		}
+		if !again {
 			p.releaseAll(ds)
 			return
 		}
+		p.decideAgain(ds)
+	}
+}
+
+// decideAgain takes those behind a unit that was run again through the steps once more, where handlers read the store: they
+// have decided on what it was to give before.
+func (p *pipe) decideAgain(ds []*pending) {
+	if !ds[0].claimed {
+		return
+	}
+	ahead := []pending{*ds[0]}
+	for _, d := range ds[1:] {
+		if d.claimed && d.failed == nil && d.outcome == event.Committed {
+			p.rerun(d, ahead)
+		}
+		ahead = append(ahead, *d)
 	}
 }
 
 // commitFree commits units that do not wait for each other; one that is refused goes its own way.
 func (p *pipe) commitFree(ds []*pending) {
+	var failed []*pending
+	ds = slices.DeleteFunc(ds, func(d *pending) bool {
+		if d.failed != nil {
+			failed = append(failed, d)
+		}
+		return d.failed != nil
+	})
+	for _, d := range failed {
+		p.background.run(func() { p.commitOrdered([]*pending{d}) })
+	}
 	if len(ds) == 0 {
 		return
 	}
@@ -53,9 +93,18 @@ func (p *pipe) releaseAll(ds []*pending) {
 		if p.inTurn(d.b) && !p.lanes && d.retry == nil {
 			p.cut.Store(true)
 		}
+		d.free()
 		if d.b.Outcome(d.i) == event.Pending {
 			p.settle(d.b, d.i, event.Released, errStopped)
 		}
+	}
+}
+
+// free lets others of the stream's lane run.
+func (d *pending) free() {
+	if d.unlock != nil {
+		d.unlock()
+		d.unlock = nil
 	}
 }
 
@@ -75,6 +124,9 @@ func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
 		}
 	}
 	unknown, err := p.write(units, ordered, events)
+	for _, d := range ds {
+		d.free()
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -110,7 +162,15 @@ func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
 // noteOwn notes how far the log holds events for the relays.
 func (p *pipe) noteOwn(u *eventstore.Unit) {
 	n := len(u.Appends) - 1
-	if n < 0 || len(u.Result.Written) <= n || u.Appends[n].Origin != p.cfg.Name {
+	if n < 0 || len(u.Result.Written) <= n {
+		return
+	}
+	for ; n >= 0; n-- {
+		if a, ok := u.Appends[n].By.(*appendStep); ok && a.last {
+			break
+		}
+	}
+	if n < 0 {
 		return
 	}
 	for at := u.Result.Written[n].Position; ; {
@@ -165,6 +225,9 @@ func (p *pipe) done(d *pending, o event.Outcome) {
 	}
 	if o == event.Dropped {
 		p.limited("dropped").Warn("event dropped", "reason", d.err)
+	}
+	if o == event.Filtered && d.unrouted != "" {
+		p.counts.unroute(d.unrouted)
 	}
 	if d.b.Outcome(d.i) == event.Pending {
 		p.settle(d.b, d.i, o, d.err)

@@ -11,6 +11,7 @@ import (
 type counts struct {
 	received atomic.Int64
 	outcomes [event.Released + 1]atomic.Int64
+	unrouted atomic.Int64 // of the filtered: no case of a branch was for them
 	metrics  *telemetry.Pipeline
 }
 
@@ -25,6 +26,12 @@ func (c *counts) settle(o event.Outcome, n int) {
 	}
 	c.outcomes[o].Add(int64(n))
 	c.metrics.Settled(o, n)
+}
+
+// unroute counts an event that came to a branch without a case for it; it is filtered too.
+func (c *counts) unroute(step string) {
+	c.unrouted.Add(1)
+	c.metrics.Unrouted(step, 1)
 }
 
 func (c *counts) of(o event.Outcome) int64 { return c.outcomes[o].Load() }

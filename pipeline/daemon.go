@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
@@ -48,6 +49,8 @@ type Options struct {
 	// OpenSink and OpenSource stand in for the registered plugins; nil: those.
 	OpenSink   func(ctx context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error)
 	OpenSource func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error)
+	// OpenHandler stands in for the registered handlers; nil: those. Env names pipeline and step.
+	OpenHandler func(ctx context.Context, p config.Plugin, env handlers.Env) (handlers.Handler, error)
 	Mux        Mounter
 	// Instance owns the leases of relays. Two daemons that share a store need different ones; "" is a name that no other
 	// process has, or "local" for stores that one process has to itself: there a restart goes on at once.
@@ -112,6 +115,9 @@ func New(cfg *config.Config, o Options) *Daemon {
 	}
 	if o.OpenSource == nil {
 		o.OpenSource = sources.Open
+	}
+	if o.OpenHandler == nil {
+		o.OpenHandler = handlers.Open
 	}
 	return &Daemon{unique: unique(), cfg: cfg, first: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, hubs: map[string]*tap.Hub{}, slots: map[string]*slot{}, started: make(chan struct{}), finished: make(chan struct{})}
 }
@@ -285,6 +291,12 @@ func (d *Daemon) logOf(store string) (eventstore.Reader, error) {
 func (d *Daemon) openSink(p *pipe, relay string, c config.Plugin) (sinks.Sink, error) {
 	return d.o.OpenSink(context.Background(), c, sinks.Env{
 		Pipeline: p.cfg.Name, Relay: relay, Log: p.log.With("sink", c.Name), Now: d.o.Now, Stdout: d.o.Stdout, Shared: d.share, Metrics: p.numbers(relay),
+	})
+}
+
+func (d *Daemon) openHandler(p *pipe, step string, c config.Plugin) (handlers.Handler, error) {
+	return d.o.OpenHandler(context.Background(), c, handlers.Env{
+		Pipeline: p.cfg.Name, Step: step, Log: p.log.With("handler", c.Name), Now: d.o.Now, Store: p.handleStore(step), Shared: d.share,
 	})
 }
 

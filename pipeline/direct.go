@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/leatdev/leat/pipeline/event"
@@ -23,23 +24,41 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 	if b.Cursor != nil {
 		p.deferSinks()
 	}
-	parked := map[int][]poison.Entry{} // by index in w.evs
+	parked := map[int][]poison.Entry{} // by index in the batch
+	routed := routes{}
 	if len(w.evs) > 0 {
 		for _, r := range p.relays {
-			park, err := r.pass(w.evs)
+			g, park, err := r.pass(w.evs)
 			if err != nil {
 				p.release(b)
 				return
 			}
-			for i, entries := range park {
+			routed.note(g)
+			for at, entries := range park {
+				i := w.through[at]
 				parked[i] = append(parked[i], entries...)
 			}
 		}
 	}
 	p.commitOrdered(p.failures(b, w, parked))
 	delivered := 0
-	for at, i := range w.through {
-		if len(parked[at]) == 0 {
+	for at := 0; at < len(w.through); {
+		i, to := w.through[at], at
+		step, lost := "", true
+		for ; to < len(w.through) && w.through[to] == i; to++ {
+			if s, is := routed.lost(to); is {
+				step = s
+			} else {
+				lost = false
+			}
+		}
+		at = to
+		switch {
+		case len(parked[i]) > 0:
+		case lost:
+			p.counts.unroute(step)
+			p.settle(b, i, event.Filtered, nil)
+		default:
 			b.Settle(i, event.Delivered, nil)
 			delivered++
 		}
@@ -51,6 +70,30 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 			p.flushPlaces()
 		}
 	}
+}
+
+// routes notes which events of a batch came to a branch without a case for them, and which to any sink.
+type routes struct {
+	unrouted map[int]string // the branch, by index in the events
+	taken    map[int]bool
+}
+
+func (r *routes) note(g *gathered) {
+	if g.unrouted == nil && r.unrouted == nil {
+		return
+	}
+	if r.unrouted == nil {
+		r.unrouted, r.taken = map[int]string{}, map[int]bool{}
+	}
+	maps.Copy(r.unrouted, g.unrouted)
+	for i := range g.items {
+		r.taken[g.items[i].src] = true
+	}
+}
+
+func (r *routes) lost(at int) (step string, lost bool) {
+	step, lost = r.unrouted[at]
+	return step, lost && !r.taken[at]
 }
 
 // takeTurn waits until the sinks are free: they take one batch after another. False means that the pipeline has ended.
@@ -95,15 +138,18 @@ func (p *pipe) syncSinks() error {
 }
 
 // pass takes events through the relay's steps and to its sink, and gives what was parked, by index.
-func (r *relay) pass(events []event.Recorded) (map[int][]poison.Entry, error) {
-	g := r.gather(events, 0)
+func (r *relay) pass(events []event.Recorded) (*gathered, map[int][]poison.Entry, error) {
+	g, err := r.gather(events, 0)
+	if err != nil {
+		return nil, nil, err
+	}
 	t := r.target.(*forwardTarget)
 	late, _, err := t.deliver(r.pipe.hard, r, g.items, g.events)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(g.park)+len(late) == 0 {
-		return nil, nil
+		return g, nil, nil
 	}
 	all := slices.Concat(g.park, late)
 	out := map[int][]poison.Entry{}
@@ -111,7 +157,7 @@ func (r *relay) pass(events []event.Recorded) (map[int][]poison.Entry, error) {
 		out[e.src] = append(out[e.src], e.Entry)
 	}
 	r.tell(entries(all))
-	return out, nil
+	return g, out, nil
 }
 
 // failures are the units of what failed in the steps above the sinks and at them, in the order of the batch.
@@ -120,11 +166,8 @@ func (p *pipe) failures(b *event.Batch, w *work, parked map[int][]poison.Entry) 
 	for i := range w.pending {
 		ds = append(ds, &w.pending[i])
 	}
-	for at, i := range w.through {
-		entries := parked[at]
-		if len(entries) == 0 {
-			continue
-		}
+	for i, entries := range parked {
+		entries = onePerRelay(entries)
 		key := p.key(b, i, &b.Events[i])
 		if key == "" {
 			key = event.NewID()
@@ -139,6 +182,16 @@ func (p *pipe) failures(b *event.Batch, w *work, parked map[int][]poison.Entry) 
 	}
 	slices.SortFunc(ds, func(a, b *pending) int { return cmp.Compare(a.i, b.i) })
 	return ds
+}
+
+// onePerRelay leaves one entry for each relay: an event that gave several is parked as one.
+func onePerRelay(entries []poison.Entry) []poison.Entry {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(entries, func(e poison.Entry) bool {
+		again := seen[e.Relay]
+		seen[e.Relay] = true
+		return again
+	})
 }
 
 var errAtSink = fmt.Errorf("pipeline: a sink did not take the event; the parked entry says why")
@@ -157,20 +210,13 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 			return
 		}
 	}
-	x := p.plan.intake.get()
-	r := p.steps(d.b, 0, x)
-	ev := x.ev
-	p.plan.intake.put(x)
-	d.outcome = event.Delivered
-	_, skip := event.AsSkip(r.err)
-	switch {
-	case errors.Is(r.err, errFiltered) || skip:
-		d.outcome = event.Filtered
-	case r.err != nil:
-		p.poison(d, r.err)
-	default:
+	evs, ok := p.attemptResent(d)
+	if !ok {
+		return
+	}
+	if d.outcome == event.Delivered {
 		for _, rel := range to {
-			if !p.passAgain(rel, d, &ev) {
+			if !p.passAgain(rel, d, evs) {
 				return
 			}
 		}
@@ -184,6 +230,39 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 	p.commitResent(d, e)
 }
 
+// attemptResent takes a parked event through the steps above the sinks, and gives what is to go to them where its outcome is
+// to be delivered. False means that the pipeline stops before that: the entry stays as it is.
+func (p *pipe) attemptResent(d *pending) ([]event.Recorded, bool) {
+	x := p.plan.intake.get()
+	defer p.plan.intake.put(x)
+	for {
+		x.through = nil
+		r := p.steps(d.b, 0, x)
+		var nothing bool
+		if d.outcome, d.err, nothing = p.ending(&r); nothing {
+			return nil, true
+		}
+		d.outcome = event.Delivered
+		if r.err == nil {
+			p.recovered(d)
+			return x.through, true
+		}
+		if !repeatable(r.err) {
+			p.poison(d, r.err)
+			return nil, true
+		}
+		d.failed = r.err
+		wait, again := p.next(d)
+		if !again {
+			return nil, true
+		}
+		d.failed = nil
+		if !p.sleep(wait, p.soft, p.hard) {
+			return nil, false
+		}
+	}
+}
+
 // syncTurn is syncSinks between batches.
 func (p *pipe) syncTurn() error {
 	if !p.takeTurn() {
@@ -195,16 +274,16 @@ func (p *pipe) syncTurn() error {
 
 // passAgain sends one event to one sink; what fails is parked in the unit. False means that the pipeline stops before
 // that: the entry stays as it is.
-func (p *pipe) passAgain(rel *relay, d *pending, ev *event.Recorded) bool {
+func (p *pipe) passAgain(rel *relay, d *pending, evs []event.Recorded) bool {
 	if !p.takeTurn() {
 		return false
 	}
 	defer p.giveTurn()
-	park, err := rel.pass([]event.Recorded{*ev})
+	_, park, err := rel.pass(evs)
 	if err != nil {
 		return false
 	}
-	for _, e := range park[0] {
+	for _, e := range onePerRelay(slices.Concat(slices.Collect(maps.Values(park))...)) {
 		again(&e, d.retry)
 		e.Payload, e.Envelope = d.retry.Payload, d.retry.Envelope
 		d.unit.Park = append(d.unit.Park, e)

@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"sync"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
@@ -20,19 +22,27 @@ type step interface {
 	run(x *exec) error
 }
 
-// framed is a step with its name and its `when`.
+// framed is a step with its name and its frame.
 type framed struct {
 	step
 	name string
 	when *filter.Program
+	// many is the step where it gives any number of events; fork is a branch; else the step works on the event in hand.
+	many  fanning
+	fork  *forkStep
+	retry *config.Retry
 }
 
 // program is a list of steps that see the same events through one scope. It is safe for concurrent use.
 type program struct {
 	steps []framed
-	scope *filter.Scope
+	// byOrigin holds a relay's steps by the origin of the events that they are for.
+	byOrigin map[string][]framed
+	scope    *filter.Scope
 	// metadata is set where an expression or pattern reads it: it is built before the steps run.
 	metadata bool
+	// collect: what comes to the end is gathered (the intake of a pipeline without a log).
+	collect bool
 	// wrong is told of a value of the wrong type under a condition, which made it false.
 	wrong func(step string, err error)
 	// identity names the source event in hand, for derived ids.
@@ -50,15 +60,30 @@ type exec struct {
 	ev     event.Recorded
 	fields pattern.Fields
 	buf    []byte
+	// ctx ends when the pipeline stops at once.
+	ctx context.Context
 
 	// The intake gathers what the event gives.
 	appends []eventstore.Append
+	// through gathers the events that come to the end of the steps, where there is no log.
+	through []event.Recorded
 	// b and i are the source event in hand; what further ids are derived from is asked only when one is needed.
-	b *event.Batch
-	i int
+	b     *event.Batch
+	i     int
+	ident string
 	// A relay gathers what is to leave.
 	out []item
 	src int
+
+	fan
+}
+
+// from gives the steps for events of an origin.
+func (p *program) from(origin string) []framed {
+	if len(p.byOrigin) > 1 {
+		return p.byOrigin[origin]
+	}
+	return p.steps
 }
 
 func (p *program) get() *exec {
@@ -70,15 +95,17 @@ func (p *program) get() *exec {
 
 func (p *program) put(x *exec) {
 	x.ev = event.Recorded{}
-	x.appends, x.b = nil, nil
+	x.appends, x.through, x.b, x.ident, x.ctx = nil, nil, nil, "", nil
 	x.out = nil
+	x.fan = fan{}
 	p.pool.Put(x)
 }
 
 // stepError says in which step an event failed.
 type stepError struct {
-	step string
-	err  error
+	step  string
+	retry *config.Retry // how the step repeats; nil: as the pipeline does
+	err   error
 }
 
 func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
@@ -93,6 +120,14 @@ func (x *exec) start(e *event.Recorded) {
 	x.view.Reset(&x.ev)
 }
 
+// identity names the source event, or the log's, for what is derived of it.
+func (x *exec) identity() string {
+	if x.ident == "" {
+		x.ident = x.prog.identity(x)
+	}
+	return x.ident
+}
+
 // changed is called when a step has changed x.ev: it no longer leaves as it came.
 func (x *exec) changed() {
 	x.ev.Changed = true
@@ -100,25 +135,44 @@ func (x *exec) changed() {
 }
 
 // run takes the event in hand through the steps. The error is a *stepError, or errFiltered.
-func (x *exec) run() error {
+func (x *exec) run() error { return x.take(x.prog.steps) }
+
+// take takes the event in hand through a list of steps. Where they give several events, each goes through the rest.
+func (x *exec) take(steps []framed) error {
 	tapped := x.prog.taps.on()
-	for i := range x.prog.steps {
-		s := &x.prog.steps[i]
+	for i := range steps {
+		s := &steps[i]
 		if s.when != nil && !x.truth(s.when, s.name) {
 			continue
+		}
+		if s.fork != nil {
+			return x.branch(s, steps[i+1:], tapped)
+		}
+		if s.many != nil {
+			return x.each(s, steps[i+1:], tapped)
 		}
 		err := s.run(x)
 		if tapped {
 			x.prog.taps.step(x, s.name, err)
 		}
-		if err != nil {
-			if errors.Is(err, errFiltered) {
-				return err
-			}
-			return &stepError{step: s.name, err: err}
+		if err == errFiltered { //nolint:errorlint // the usual one, as it is; others are looked at closely
+			return err
+		} else if err != nil {
+			return x.drop(s.failed(err))
 		}
 	}
+	if x.prog.collect {
+		x.through = append(x.through, x.ev)
+	}
 	return nil
+}
+
+// failed says where an error happened, unless it is none.
+func (s *framed) failed(err error) error {
+	if errors.Is(err, errFiltered) {
+		return err
+	}
+	return &stepError{step: s.name, retry: s.retry, err: err}
 }
 
 // truth evaluates a condition; a value of the wrong type makes it false and is counted.

@@ -62,12 +62,12 @@ func (p *pipe) openLog(ctx context.Context) error {
 // forever is behind the last position of any log.
 const forever = int64(1<<63 - 1)
 
-// selects is what the relays read of the log.
-func (p *pipe) selects() eventstore.Filter {
-	if s := p.plan.reads; p.plan.follows {
+// selects is what the relay reads of the log.
+func (r *relay) selects() eventstore.Filter {
+	if s := r.pipe.plan.reads; r.pipe.plan.follows {
 		return eventstore.Filter{StreamTypes: s.StreamTypes, Types: s.Types, Origins: s.Origins}
 	}
-	return eventstore.Filter{Origins: []string{p.cfg.Name}}
+	return eventstore.Filter{Origins: r.plan.origins}
 }
 
 // bounded reports whether the relays of a pipeline without an intake come to an end.

@@ -182,7 +182,10 @@ func (r *relay) resend(ctx context.Context, e *poison.Entry) (bool, error) {
 	before := r.holding.save()
 	defer r.holding.restore(before)
 	r.holding.restore(held{}) // it is its own turn now
-	g := r.gather([]event.Recorded{*ev}, -1)
+	g, err := r.gather([]event.Recorded{*ev}, -1)
+	if err != nil {
+		return false, err
+	}
 	for i := range g.park {
 		again(&g.park[i].Entry, e)
 	}

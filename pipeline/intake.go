@@ -25,6 +25,10 @@ func (p *pipe) handle(m *message.Message) error {
 		}
 	}()
 
+	// Where handlers read the store, what comes before is committed first: or they would decide on what is past.
+	if p.inTurn(b) && p.reads.Load() {
+		pass.enter(p.hard)
+	}
 	work := p.prepare(b)
 	if !p.inTurn(b) || pass.enter(p.hard) {
 		p.settleWork(b, work, pass)
@@ -48,41 +52,79 @@ func (p *pipe) inTurn(b *event.Batch) bool { return p.ordered || b.Cursor != nil
 // work is what the steps made of a batch.
 type work struct {
 	pending []pending
-	// through are the events of a pipeline without a log that go to the sinks, by index.
+	// through are the events of a pipeline without a log that go to the sinks, by index of their source event.
 	through []int
 	evs     []event.Recorded
-	lastAt  time.Time
+	// again are those whose steps failed, where there is no log.
+	again    []pending
+	filtered int
+	lastAt   time.Time
+	// stopped: the pipeline stops before every event had its attempts.
+	stopped bool
 }
 
-// prepare runs the steps on every event of the batch and settles those that are filtered.
+// prepare runs the steps on every event of the batch and settles those that give nothing.
 func (p *pipe) prepare(b *event.Batch) *work {
 	w := &work{}
 	x := p.plan.intake.get()
 	defer p.plan.intake.put(x)
-	filtered := 0
 	for i := range b.Events {
+		x.ahead, x.through = w.pending, w.evs
 		r := p.steps(b, i, x)
 		if at := b.Events[i].Time; !at.IsZero() {
 			w.lastAt = at
 		}
-		if !p.plan.log && r.err == nil {
+		p.take(b, i, &r, x, w, nil)
+	}
+	if len(w.again) > 0 {
+		w.stopped = !p.attemptDirect(b, w, x)
+	}
+	p.counts.settle(event.Filtered, w.filtered)
+	return w
+}
+
+// take sorts what the steps made of an event into the work; was is the event's earlier attempt.
+func (p *pipe) take(b *event.Batch, i int, r *result, x *exec, w *work, was *pending) {
+	if !p.plan.log && r.err == nil {
+		for range len(x.through) - len(w.evs) {
 			w.through = append(w.through, i)
-			w.evs = append(w.evs, x.ev)
-			continue
 		}
-		d, ok := p.unitOf(b, i, &r, 0)
-		if !ok {
-			if n := len(w.pending); n > 0 {
-				w.pending[n-1].through = i
-			}
-			b.Settle(i, event.Filtered, nil)
-			filtered++
-			continue
+		w.evs = x.through
+		return
+	}
+	attempts := 0
+	if was != nil {
+		attempts = was.attempts
+	}
+	d, ok := p.unitOf(b, i, r, attempts)
+	switch {
+	case !ok:
+		if n := len(w.pending); n > 0 {
+			w.pending[n-1].through = max(i, w.pending[n-1].through)
 		}
+		p.nothing(b, i, &d, r, w)
+	case d.failed != nil && !p.plan.log:
+		if was != nil {
+			d.waits = was.waits
+		}
+		w.again = append(w.again, d)
+	default:
 		w.pending = append(w.pending, d)
 	}
-	p.counts.settle(event.Filtered, filtered)
-	return w
+}
+
+// nothing settles an event that gives nothing.
+func (p *pipe) nothing(b *event.Batch, i int, d *pending, r *result, w *work) {
+	if r.unrouted != "" && d.outcome == event.Filtered {
+		p.counts.unroute(r.unrouted)
+	}
+	if d.outcome == event.Dropped {
+		p.limited("dropped "+stepOf(d.err)).Warn("event dropped", "step", stepOf(d.err), "event", b.Events[i].ID, "reason", d.err)
+		p.settle(b, i, event.Dropped, d.err)
+		return
+	}
+	b.Settle(i, event.Filtered, nil)
+	w.filtered++
 }
 
 // settleWork commits what the batch gives. It returns when the next batch may enter.
@@ -90,7 +132,7 @@ func (p *pipe) settleWork(b *event.Batch, w *work, pass *passage) {
 	if age, ok := p.since(w.lastAt); ok && len(w.pending)+len(w.evs) > 0 {
 		defer p.metrics.EndToEnd(age)
 	}
-	if p.inTurn(b) && p.cut.Load() {
+	if (p.inTurn(b) && p.cut.Load()) || w.stopped {
 		p.release(b)
 		return
 	}

@@ -48,7 +48,7 @@ func (p *pipe) commitLanes(ds []*pending, pass *passage) {
 	p.releaseAll(back)
 
 	for _, name := range order {
-		if run := runs[name]; len(run) == 1 {
+		if run := runs[name]; len(run) == 1 && run[0].failed == nil {
 			alone = append(alone, run[0])
 		} else {
 			p.background.run(func() { p.runLane(name, run, false) })

@@ -110,7 +110,7 @@ func (p *pipe) resend(e *poison.Entry) {
 		p.resendDirect(d, e)
 		return
 	}
-	p.rerun(d)
+	p.rerun(d, nil)
 	p.commitResent(d, e)
 }
 

@@ -28,6 +28,16 @@ type pending struct {
 	through int
 	// told: log and metrics know already that it is poisoned.
 	told bool
+	// failed is a step's error that another attempt may mend: there is no unit yet. waits counts outages in a row.
+	failed error
+	waits  int
+	// claimed: an append expects what a handler has loaded of its stream; moved is where the last conflict found it.
+	claimed bool
+	moved   int64
+	// unrouted names the branch that had no case for the event.
+	unrouted string
+	// unlock lets go of the lane of a stream.
+	unlock func()
 	// retry is the parked entry that this event comes from; nil for events of the source.
 	retry *poison.Entry
 }
@@ -38,8 +48,13 @@ func (d *pending) released() bool { return d.b.Outcome(d.i) == event.Released }
 // result is what the steps made of one event.
 type result struct {
 	appends []eventstore.Append
-	err     error // nil, errFiltered, or why it is poisoned
+	err     error // nil, errFiltered, or why it failed
 	lane    string
+	states  []unitState
+	claimed bool
+	// dropped is why a step dropped the event, unrouted the branch that had no case for it.
+	dropped  error
+	unrouted string
 }
 
 // payloadHash is the inbox's hash; it must be the same after a restart.
@@ -117,12 +132,11 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 	if p.taps.on() {
 		p.taps.received(&x.ev)
 	}
-	x.appends = nil
-	if p.plan.log {
-		x.b, x.i = b, i
-		if x.ev.ID == "" {
-			x.ev.ID = derivedID(p.identity(x), "source", 0)
-		}
+	x.appends, x.ident, x.ctx = nil, "", p.hard
+	x.fan = fan{ahead: x.ahead}
+	x.b, x.i = b, i
+	if p.plan.log && x.ev.ID == "" {
+		x.ev.ID = derivedID(x.identity(), "source", 0)
 	}
 	x.start(&x.ev)
 	if p.plan.orderBy != nil {
@@ -135,7 +149,8 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 		r.lane = string(lane)
 	}
 	r.err = x.run()
-	r.appends = x.appends
+	r.appends, r.states, r.claimed = x.appends, x.states, x.claimed
+	r.dropped, r.unrouted = x.dropped, x.unrouted
 	return r
 }
 
@@ -153,32 +168,66 @@ func panicked(where string, v any) error {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// unitOf makes the unit of an event that gives something; ok is false where nothing is to be committed.
+// unitOf makes the unit of an event that gives something; ok is false where nothing is to be committed: the outcome says
+// why.
 func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, bool) {
-	d := pending{b: b, i: i, lane: r.lane, attempts: attempts, outcome: event.Committed, through: i}
-	if errors.Is(r.err, errFiltered) || (r.err == nil && len(r.appends) == 0) {
+	d := pending{b: b, i: i, lane: r.lane, attempts: attempts, outcome: event.Committed, through: i, claimed: r.claimed, unrouted: r.unrouted}
+	var ok bool
+	if d.outcome, d.err, ok = p.ending(r); ok {
 		return d, false
 	}
-	if _, skipped := event.AsSkip(r.err); skipped {
-		return d, false
-	}
+	d.outcome = event.Committed
 	d.unit.Pipeline = p.cfg.Name
 	d.unit.Inbox = p.mark(b, i, &b.Events[i])
 	if b.Row != nil {
 		d.unit.Outbox = []int64{b.Row(i)}
 	}
-	if r.err != nil {
+	switch {
+	case r.err == nil:
+		d.unit.Appends = r.appends
+		d.unit.Within = p.withStates(r.states)
+	case repeatable(r.err):
+		d.failed = r.err
+	default:
 		p.poison(&d, r.err)
-		return d, true
 	}
-	d.unit.Appends = r.appends
-	d.unit.Within = p.within
 	return d, true
+}
+
+// ending gives the outcome of an event that gives nothing: it was filtered, or a step has dropped it. False where there is
+// something to be done for it.
+func (p *pipe) ending(r *result) (event.Outcome, error, bool) {
+	var rejected *rejectError
+	if errors.As(r.err, &rejected) {
+		return event.Dropped, r.err, true
+	}
+	_, skipped := event.AsSkip(r.err)
+	nothing := errors.Is(r.err, errFiltered) || (r.err == nil && p.plan.log && len(r.appends) == 0) || skipped
+	switch {
+	case !nothing:
+		return 0, nil, false
+	case r.dropped != nil:
+		return event.Dropped, r.dropped, true
+	}
+	return event.Filtered, nil, true
+}
+
+// rejectError says that a step refuses the source event as a whole: its sender is told, and it is dropped.
+type rejectError struct{ err error }
+
+func (e *rejectError) Error() string { return e.err.Error() }
+func (e *rejectError) Unwrap() error { return e.err }
+
+// repeatable reports whether another attempt may mend what failed in a step.
+func repeatable(err error) bool {
+	var p *panicError
+	var s *stepError
+	return !event.IsPoison(err) && !errors.As(err, &p) && errors.As(err, &s) && s.retry != nil // of a step, not of the source
 }
 
 // identity names the source event in hand for derived ids.
 func (p *pipe) identity(x *exec) string {
-	key := p.key(x.b, x.i, &x.ev.Event)
+	key := p.key(x.b, x.i, &x.b.Events[x.i])
 	if key == "" {
 		key = event.NewID()
 	}

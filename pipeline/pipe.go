@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
@@ -59,7 +60,11 @@ type pipe struct {
 	flushing  sync.Mutex
 	frontier  *frontier
 	laneState lanes
-	trouble   trouble
+	// streams are held by units that run again after a conflict.
+	streams streamLocks
+	// reads: a handler has read the store, so that what it decides depends on what is committed before.
+	reads   atomic.Bool
+	trouble trouble
 	// deferred: sinks are synced when the source's place is saved.
 	deferred bool
 	// directTurn orders the writes of a pipeline without a log.
@@ -99,6 +104,8 @@ type environment struct {
 	instance func(eventstore.Store) string
 	sourceOf func(p *pipe) (sources.Source, error)
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
+	// handlerOf makes the handler of a step.
+	handlerOf func(p *pipe, step string, c config.Plugin) (handlers.Handler, error)
 	tables   map[string]*config.Table
 	// logOf gives the log of a store, for sources that read one.
 	logOf func(store string) (eventstore.Reader, error)
@@ -128,7 +135,10 @@ func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe
 	p.taps = &pipeTaps{hub: env.hub(c.Name), pipeline: c.Name, now: env.now}
 	p.plan.intake.taps = p.taps
 	for _, r := range p.plan.relays {
-		r.prog.taps, r.prog.relay = p.taps, r.name
+		r.prog.taps, r.prog.relay, r.prog.identity = p.taps, r.name, p.logIdentity
+	}
+	for _, r := range p.plan.inline {
+		r.prog.identity = p.logIdentity
 	}
 	p.room = newRoom(c.Limits.Events, int(c.Limits.Bytes), func(events, bytes int) { p.metrics.InFlight(int64(events), int64(bytes)) })
 	return p, nil
@@ -165,6 +175,9 @@ func (p *pipe) open(ctx context.Context) error {
 	t := sources.TraitsOf(p.source)
 	if t.Alone && p.seats.replicas != nil {
 		p.intake = p.seats.add(p.cfg.Name+"#intake", func() context.Context { return p.soft })
+	}
+	if err := p.openHandlers(ctx); err != nil {
+		return err
 	}
 	if err := p.openRelays(ctx); err != nil {
 		return err
@@ -318,6 +331,11 @@ func (p *pipe) close() error {
 	}
 	if p.seats != nil {
 		p.seats.close()
+	}
+	for _, h := range p.plan.handles {
+		if h.handler != nil {
+			errs = append(errs, h.handler.Close())
+		}
 	}
 	if p.copies.sink != nil {
 		errs = append(errs, p.copies.sink.Close())

@@ -29,6 +29,8 @@ type plan struct {
 	relays  []*relayPlan
 	// inline are the projections that run in the append's transaction.
 	inline []*relayPlan
+	// handles are the steps that call handlers.
+	handles []*handleStep
 }
 
 // relayPlan is one target of a pipeline with the steps above it.
@@ -39,6 +41,8 @@ type relayPlan struct {
 	kind   string // project or forward
 	target string
 	prog   *program
+	// origins are those of the events that it reads.
+	origins []string
 
 	sink  config.Plugin
 	table string
@@ -68,22 +72,31 @@ func newPlan(c *config.Pipeline, wrong func(step string, err error)) (*plan, err
 			steps = append([]config.Step{{Name: "source", Match: &pattern}}, steps...)
 		}
 	}
-	last := lastAppend(steps)
-	p := &plan{cfg: c, log: last >= 0}
+	b := &builder{pipeline: c.Name, tree: nodesOf(steps), retry: &c.Retry, wrong: wrong, plan: &plan{cfg: c}}
+	p := b.plan
+	p.log = lastIn(b.tree) >= 0
 	roots := filter.Event
 	if sel, ok := c.LogSelection(); ok {
 		p.reads, p.follows, p.log = &sel, !p.log, true
 		roots |= filter.Log
 	}
-	cut := last + 1
-	if !p.log {
-		cut = firstTarget(steps)
+	var intake []*node
+	switch {
+	case p.follows:
+		b.ways = []way{{rest: b.tree}}
+	case p.log:
+		b.findWays(b.tree, nil, false, false)
+		intake = upToLast(b.tree)
+	default:
+		cut := firstTarget(b.tree)
+		intake = b.tree[:cut]
+		b.ways = []way{{rest: b.tree[cut:]}}
 	}
-	b := builder{pipeline: c.Name, names: stepNames(steps), steps: steps, wrong: wrong}
 	var err error
-	if p.intake, err = b.program(roots, 0, cut, last, nil); err != nil {
+	if p.intake, err = b.program(roots, intake, nil); err != nil {
 		return nil, err
 	}
+	p.intake.collect = !p.log
 	if !c.Source.OrderBy.IsZero() {
 		if p.orderBy, err = p.intake.scope.Compile(c.Source.OrderBy.Source, filter.Any); err != nil {
 			return nil, fmt.Errorf("order_by: %w", err)
@@ -92,7 +105,7 @@ func newPlan(c *config.Pipeline, wrong func(step string, err error)) (*plan, err
 	if p.eventMap, err = compileEventMap(&c.Source.Event); err != nil {
 		return nil, err
 	}
-	if err := p.addRelays(&b, cut); err != nil {
+	if err := p.addRelays(b); err != nil {
 		return nil, err
 	}
 	p.intake.metadata = p.intake.metadata || readsMetadata(p.orderBy)
@@ -105,66 +118,13 @@ func withOutbox(c *config.Pipeline) []config.Step {
 	if !c.Source.OrderBy.IsZero() {
 		id = c.Source.OrderBy.Source
 	}
-	at := firstTarget(c.Steps)
+	at := firstTarget(nodesOf(c.Steps))
 	out := append([]config.Step{}, c.Steps[:at]...)
 	out = append(out, config.Step{
 		Name:   "outbox",
 		Append: &config.Append{Stream: config.Text{Source: "$outbox." + c.Name + "/{{ " + id + " }}"}, OnConflict: config.OnConflict{Behind: "retry", Ahead: "retry"}},
 	})
 	return append(out, c.Steps[at:]...)
-}
-
-func lastAppend(steps []config.Step) int {
-	for i := len(steps) - 1; i >= 0; i-- {
-		if steps[i].Append != nil {
-			return i
-		}
-	}
-	return -1
-}
-
-func firstTarget(steps []config.Step) int {
-	for i := range steps {
-		if steps[i].Project != nil || steps[i].Forward != nil {
-			return i
-		}
-	}
-	return len(steps)
-}
-
-// stepNames gives each step a name that is unique in its pipeline: its own, else its kind, counted from the second on.
-func stepNames(steps []config.Step) []string {
-	seen := map[string]int{}
-	names := make([]string, len(steps))
-	for i := range steps {
-		n := steps[i].Name
-		if n == "" {
-			n = kindOf(&steps[i])
-			if seen[n]++; seen[n] > 1 {
-				n = fmt.Sprintf("%s#%d", n, seen[n])
-			}
-		}
-		names[i] = n
-	}
-	return names
-}
-
-func kindOf(s *config.Step) string {
-	switch {
-	case s.Filter != nil:
-		return "filter"
-	case s.Match != nil:
-		return "match"
-	case s.Map != nil:
-		return "map"
-	case s.Append != nil:
-		return "append"
-	case s.Project != nil:
-		return kindProject
-	case s.Forward != nil:
-		return kindForward
-	}
-	return "step"
 }
 
 // relayKey says which relay a target step belongs to: kind and target, apart by name where it has one.
@@ -184,19 +144,18 @@ func RelayID(pipeline string, s *config.Step) string {
 	return pipeline + "/" + kind + " " + target
 }
 
-func (p *plan) addRelays(b *builder, from int) error {
+func (p *plan) addRelays(b *builder) error {
 	var ids []string
-	byID := map[string][]int{}
-	for i := from; i < len(b.steps); i++ {
-		s := &b.steps[i]
-		if s.Project == nil && s.Forward == nil {
-			continue
+	byID := map[string][]*node{}
+	walk(b.tree, func(n *node) {
+		if !n.target() {
+			return
 		}
-		id := RelayID(b.pipeline, s)
-		if s.Project != nil {
+		id := RelayID(b.pipeline, n.s)
+		if n.s.Project != nil {
 			// A table has one relay, whatever its steps are called; the first name is the relay's.
 			for other, at := range byID {
-				if o := b.steps[at[0]].Project; o != nil && o.Table == s.Project.Table {
+				if o := at[0].s.Project; o != nil && o.Table == n.s.Project.Table {
 					id = other
 				}
 			}
@@ -204,10 +163,10 @@ func (p *plan) addRelays(b *builder, from int) error {
 		if byID[id] == nil {
 			ids = append(ids, id)
 		}
-		byID[id] = append(byID[id], i)
-	}
+		byID[id] = append(byID[id], n)
+	})
 	for _, id := range ids {
-		r, err := b.relay(id, from, byID[id])
+		r, err := b.relay(id, byID[id])
 		if err != nil {
 			return err
 		}
@@ -223,84 +182,108 @@ func (p *plan) addRelays(b *builder, from int) error {
 // builder compiles the steps of one pipeline.
 type builder struct {
 	pipeline string
-	names    []string
-	steps    []config.Step
+	tree     []*node
+	ways     []way
+	retry    *config.Retry
 	wrong    func(step string, err error)
+	plan     *plan
 }
 
-// program compiles steps[from:to]; of the targets among them only those in keep.
-func (b *builder) program(roots filter.Roots, from, to, last int, keep []int) (*program, error) {
-	p := &program{scope: filter.NewScope(roots), wrong: b.wrong}
-	for i := from; i < to; i++ {
-		s := &b.steps[i]
-		nth := indexOf(keep, i)
-		if (s.Project != nil || s.Forward != nil) && nth < 0 {
-			continue
+// program compiles a list of steps; of the targets among them only those in keep, which gives their numbers.
+func (b *builder) program(roots filter.Roots, list []*node, keep map[*node]int) (*program, error) {
+	p := &program{scope: filter.NewScope(roots | filter.Item), wrong: b.wrong}
+	var err error
+	p.steps, err = b.compile(p, list, nil, keep)
+	return p, err
+}
+
+// compile gives the steps of a list with those that come after it. Behind a branch each case goes on with what follows.
+func (b *builder) compile(p *program, list []*node, after []framed, keep map[*node]int) ([]framed, error) {
+	if len(list) == 0 {
+		return after, nil
+	}
+	n := list[0]
+	rest, err := b.compile(p, list[1:], after, keep)
+	if err != nil {
+		return nil, err
+	}
+	if _, kept := keep[n]; n.target() && !kept {
+		return rest, nil
+	}
+	f := framed{name: n.name, retry: n.s.Retry}
+	if f.retry == nil {
+		f.retry = b.retry
+	}
+	if !n.s.When.IsZero() {
+		if f.when, err = p.scope.Compile(n.s.When.Source, filter.Bool); err != nil {
+			return nil, fmt.Errorf("%s: when: %w", f.name, err)
 		}
-		f := framed{name: b.names[i]}
+		p.metadata = p.metadata || readsMetadata(f.when)
+	}
+	if n.cases != nil {
+		f.fork, err = b.fork(p, n, rest, keep)
+	} else {
+		f.step, err = b.step(p, n, keep)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name, err)
+	}
+	f.many, _ = f.step.(fanning)
+	p.metadata = p.metadata || strings.Contains(describe(*n.s), "metadata") // any text that names it
+	return append([]framed{f}, rest...), nil
+}
+
+func (b *builder) fork(p *program, n *node, rest []framed, keep map[*node]int) (*forkStep, error) {
+	f := &forkStep{}
+	for i := range n.cases {
+		c := n.cases[i].c
+		way := forkCase{}
 		var err error
-		if !s.When.IsZero() {
-			if f.when, err = p.scope.Compile(s.When.Source, filter.Bool); err != nil {
-				return nil, fmt.Errorf("%s: when: %w", f.name, err)
-			}
-			p.metadata = p.metadata || readsMetadata(f.when)
+		switch {
+		case c.Match != nil:
+			way.match, err = pattern.Compile(c.Match.JSON)
+		case !c.When.IsZero():
+			way.when, err = p.scope.Compile(c.When.Source, filter.Bool)
 		}
-		if f.step, err = b.step(p, i, last, nth); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
+		if err != nil {
+			return nil, fmt.Errorf("case %d: %w", i+1, err)
 		}
-		p.steps = append(p.steps, f)
+		if way.steps, err = b.compile(p, n.cases[i].steps, rest, keep); err != nil {
+			return nil, err
+		}
+		f.cases = append(f.cases, way)
 	}
-	p.metadata = p.metadata || b.mentionsMetadata(from, to)
-	return p, nil
+	return f, nil
 }
 
-func indexOf(list []int, v int) int {
-	for i, x := range list {
-		if x == v {
-			return i
-		}
-	}
-	return -1
-}
-
-func (b *builder) step(p *program, i, last, nth int) (step, error) {
-	s := &b.steps[i]
+func (b *builder) step(p *program, n *node, keep map[*node]int) (step, error) {
+	s := n.s
 	switch {
 	case s.Filter != nil:
 		cond, err := p.scope.Compile(s.Filter.Source, filter.Bool)
-		return &filterStep{cond: cond, name: b.names[i]}, err
+		return &filterStep{cond: cond, name: n.name}, err
 	case s.Match != nil:
 		m, err := pattern.Compile(s.Match.JSON)
 		return &matchStep{pattern: m}, err
 	case s.Map != nil:
 		return compileMap(p.scope, s.Map)
+	case s.Split != nil:
+		return compileSplit(p.scope, s.Split)
+	case s.Handle != nil:
+		return b.handle(n), nil
 	case s.Append != nil:
 		a, err := compileAppend(p.scope, s.Append)
 		if err != nil {
 			return nil, err
 		}
-		a.stamp, a.last, a.retry = b.names[i], i == last, s.Retry
-		a.origin = b.pipeline
-		if !a.last {
-			a.origin += "/" + b.names[i]
-		}
+		a.stamp, a.last, a.retry, a.origin = n.name, n.last, s.Retry, n.origin
 		return a, nil
 	case s.Project != nil:
-		return &projectStep{op: nth}, nil
+		return &projectStep{op: keep[n]}, nil
 	case s.Forward != nil:
 		return compileForward(p.scope, s.Forward)
 	}
 	return nil, fmt.Errorf("pipeline: the step at %s:%d has no kind", s.Pos.File, s.Pos.Line)
-}
-
-// mentionsMetadata reports whether any text of the steps names the metadata: then it is built for every event.
-func (b *builder) mentionsMetadata(from, to int) bool {
-	for i := from; i < to; i++ {
-		if strings.Contains(describe(b.steps[i]), "metadata") {
-			return true
-		}
-	}
-	return false
 }
 
 func readsMetadata(p *filter.Program) bool {
@@ -315,33 +298,43 @@ func readsMetadata(p *filter.Program) bool {
 	return false
 }
 
-func (b *builder) relay(id string, from int, at []int) (*relayPlan, error) {
-	first := &b.steps[at[0]]
+func (b *builder) relay(id string, at []*node) (*relayPlan, error) {
+	first := at[0].s
 	r := &relayPlan{id: id, frame: *first, name: strings.TrimPrefix(id, b.pipeline+"/")}
 	r.kind, r.target = relayKey(first)
 	if first.Was != "" {
 		r.was = b.pipeline + "/" + first.Was
 	}
-	for _, i := range at {
-		if s := &b.steps[i]; s.Project != nil {
-			r.table = s.Project.Table
-			r.projects = append(r.projects, *s.Project)
+	keep := map[*node]int{}
+	for i, n := range at {
+		keep[n] = i
+		if n.s.Project != nil {
+			r.table = n.s.Project.Table
+			r.projects = append(r.projects, *n.s.Project)
 		} else {
-			r.sink = s.Forward.Sink
+			r.sink = n.s.Forward.Sink
 		}
 	}
-	end := at[len(at)-1] + 1
-	var err error
-	if r.prog, err = b.program(filter.Event|filter.Log, from, end, -1, at); err != nil {
-		return nil, err
-	}
+	r.prog = &program{scope: filter.NewScope(filter.Event | filter.Log | filter.Item), wrong: b.wrong, byOrigin: map[string][]framed{}}
 	var text strings.Builder
-	for i := from; i < end; i++ {
-		if s := b.steps[i]; (s.Project == nil && s.Forward == nil) || indexOf(at, i) >= 0 {
-			s.Retry, s.Name, s.Was, s.From, s.Limits, s.Batch = nil, "", "", "", config.StepLimits{}, config.StepBatch{}
-			s.Shards = 0
-			text.WriteString(describe(s))
+	for _, w := range b.ways {
+		list, some := prune(w.rest, keep, false)
+		if !some {
+			continue
 		}
+		steps, err := b.compile(r.prog, list, nil, keep)
+		if err != nil {
+			return nil, err
+		}
+		if w.origin != b.pipeline && w.origin != "" {
+			text.WriteString(w.origin + ": ")
+		}
+		for _, n := range list {
+			text.WriteString(describe(n.plain()))
+		}
+		r.prog.byOrigin[w.origin] = steps
+		r.origins = append(r.origins, w.origin)
+		r.prog.steps = steps
 	}
 	r.definition = hash(text.String())
 	return r, nil

@@ -23,6 +23,9 @@ func (p *pipe) refused(d *pending) bool {
 			return true
 		case "retry":
 			again = true
+			if d.claimed {
+				return p.reload(d, conflict)
+			}
 		}
 	case errors.Is(err, eventstore.ErrGone):
 		// Another replica has moved the row of the outbox.
@@ -64,25 +67,60 @@ func (p *pipe) refused(d *pending) bool {
 	if !p.sleep(wait, p.soft, p.hard) {
 		return false
 	}
-	p.rerun(d)
+	p.rerun(d, nil)
+	return true
+}
+
+// reload takes a unit whose handler has decided on a stream that has moved on since through its steps again. Somebody has
+// made progress, so that it costs no attempt, unless the stream stands where the last conflict found it: then another
+// attempt decides on the same and counts. Of those that want one stream one at a time is under way, so that each finds the
+// stream as the one before it has left it; others come in between from other processes only.
+func (p *pipe) reload(d *pending, c *eventstore.ConflictError) bool {
+	retry := p.retryOf(d, c)
+	stuck := d.moved == c.Actual+1
+	d.moved = c.Actual + 1
+	if stuck {
+		if d.attempts+1 >= retry.Attempts {
+			d.unit.Inbox = p.mark(d.b, d.i, &d.b.Events[d.i])
+			if d.retry != nil {
+				d.unit.Inbox = nil
+			}
+			p.poison(d, &stepError{step: p.refusedStep(d, c), err: c})
+			return true
+		}
+		d.attempts++
+		if !p.sleep(p.backoff(retry, d.attempts+1), p.soft, p.hard) {
+			return false
+		}
+	}
+	p.metrics.Retries("append", 1)
+	if !p.streams.lock(p.hard, c.Stream) {
+		return false
+	}
+	d.unlock = func() { p.streams.unlock(c.Stream) }
+	p.rerun(d, nil)
 	return true
 }
 
 // rerun takes the event through the steps again from the first on.
-func (p *pipe) rerun(d *pending) {
+func (p *pipe) rerun(d *pending, ahead []pending) {
 	x := p.plan.intake.get()
 	defer p.plan.intake.put(x)
+	x.ahead = ahead
 	r := p.steps(d.b, d.i, x)
 	unpark, cursor, inbox, retry := d.unit.Unpark, d.unit.Cursor, d.unit.Inbox, d.retry
 	again, ok := p.unitOf(d.b, d.i, &r, d.attempts)
-	if !ok { // filtered now
-		again.outcome = event.Filtered
+	if !ok { // nothing to write any more
 		again.unit.Pipeline = p.cfg.Name
 	}
 	again.retry = retry
-	again.through = d.through
+	again.through, again.waits, again.moved, again.unlock = d.through, d.waits, d.moved, d.unlock
 	*d = again
 	d.unit.Unpark, d.unit.Cursor, d.unit.Inbox = unpark, cursor, inbox
+	var rejected *rejectError
+	if errors.As(d.err, &rejected) {
+		d.unit.Inbox = nil // its sender may mend it and send it again
+	}
 	if retry != nil && d.outcome == event.Poisoned {
 		p.poison(d, d.err) // under its entry's own key
 	}
@@ -120,15 +158,10 @@ func (p *pipe) retryOf(d *pending, c *eventstore.ConflictError) *config.Retry {
 }
 
 func (p *pipe) appendOf(d *pending, c *eventstore.ConflictError) *appendStep {
-	origin := ""
 	for _, a := range d.unit.Appends {
 		if a.Stream == c.Stream && a.Expect == c.Expected {
-			origin = a.Origin
-		}
-	}
-	for i := range p.plan.intake.steps {
-		if a, ok := p.plan.intake.steps[i].step.(*appendStep); ok && a.origin == origin {
-			return a
+			by, _ := a.By.(*appendStep)
+			return by
 		}
 	}
 	return nil
@@ -140,8 +173,8 @@ func (p *pipe) refusedStep(d *pending, c *eventstore.ConflictError) string {
 			return a.stamp
 		}
 	}
-	for i := len(p.plan.intake.steps) - 1; i >= 0; i-- {
-		if a, ok := p.plan.intake.steps[i].step.(*appendStep); ok {
+	for i := len(d.unit.Appends) - 1; i >= 0; i-- {
+		if a, ok := d.unit.Appends[i].By.(*appendStep); ok {
 			return a.stamp
 		}
 	}

@@ -74,6 +74,8 @@ type gathered struct {
 	park   []parkedEvent
 	// to is the position behind the page.
 	to int64
+	// unrouted are the events for which a branch had no case: the branch, by index.
+	unrouted map[int]string
 }
 
 // parkedEvent is an entry for the event at src of the page.
@@ -225,7 +227,7 @@ func (r *relay) read(t *tenure, pages chan<- *eventstore.Page) {
 	ctx := t.stop
 	after := r.seen.Load()
 	for ctx.Err() == nil {
-		o := eventstore.SubscribeOptions{After: after, Filter: r.pipe.selects(),
+		o := eventstore.SubscribeOptions{After: after, Filter: r.selects(),
 			MaxEvents: r.plan.frame.Batch.Events, MaxBytes: int(r.plan.frame.Batch.Bytes)}
 		for page, err := range r.pipe.reader.Subscribe(ctx, o) {
 			if err != nil {
@@ -294,8 +296,10 @@ func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
 		to := page.Through
 		switch {
 		case len(events) > 0:
-			g := r.gather(events, to)
-			var err error
+			g, err := r.gather(events, to)
+			if err != nil {
+				return err
+			}
 			if to, err = r.target.write(ctx, r, g); err != nil {
 				return err
 			}
@@ -361,7 +365,7 @@ func (r *relay) lag(last *event.Recorded) {
 
 // gather takes the events of a page through the relay's steps. What fails there is parked; what belongs to a stream
 // with parked events is held behind them.
-func (r *relay) gather(events []event.Recorded, to int64) *gathered {
+func (r *relay) gather(events []event.Recorded, to int64) (*gathered, error) {
 	g := &gathered{events: events, to: to}
 	x := r.plan.prog.get()
 	defer r.plan.prog.put(x)
@@ -370,6 +374,15 @@ func (r *relay) gather(events []event.Recorded, to int64) *gathered {
 		e := &events[i]
 		before := len(x.out)
 		err := r.runSteps(x, e, i)
+		if repeatable(err) {
+			x.out = x.out[:before]
+			if err = r.attempts(x, e, i, err); errors.Is(err, errStopped) {
+				return nil, err
+			}
+		}
+		if x.unrouted != "" {
+			g.lose(r, i, x.unrouted)
+		}
 		if (err == nil || errors.Is(err, errFiltered)) && r.waits(e) {
 			if len(x.out) > before {
 				g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
@@ -390,14 +403,16 @@ func (r *relay) gather(events []event.Recorded, to int64) *gathered {
 			r.metrics.Filtered(1)
 			continue
 		}
-		g.park = append(g.park, parkedEvent{r.entry(e, err, poison.Parked), i})
+		p := parkedEvent{r.entry(e, err, poison.Parked), i}
+		p.Attempts = max(p.Attempts, x.tries)
+		g.park = append(g.park, p)
 		if r.hold(e) {
 			g.events, g.to = events[:i+1], e.Position
 			break
 		}
 	}
 	g.items = x.out
-	return g
+	return g, nil
 }
 
 func (r *relay) runSteps(x *exec, e *event.Recorded, i int) (err error) {
@@ -406,9 +421,9 @@ func (r *relay) runSteps(x *exec, e *event.Recorded, i int) (err error) {
 			err = &stepError{step: r.plan.name, err: newPanic(v)}
 		}
 	}()
-	x.src = i
+	x.src, x.fan, x.ident, x.ctx = i, fan{}, "", r.hard()
 	x.start(e)
-	return x.run()
+	return x.take(x.prog.from(e.Origin))
 }
 
 // entry writes down an event that the relay cannot deliver.

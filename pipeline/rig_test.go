@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/memory"
@@ -40,8 +41,16 @@ var errNoRig = errors.New("rig: opened outside a test")
 
 func init() {
 	sources.Register("feed", func(context.Context, feedConfig, sources.Env) (sources.Source, error) { return nil, errNoRig })
+	handlers.Register("stub", func(context.Context, stubConfig, handlers.Env) (handlers.Handler, error) { return nil, errNoRig })
 	sinks.Register("catch", func(context.Context, catchConfig, sinks.Env) (sinks.Sink, error) { return nil, errNoRig })
 	eventstore.Register("rig", func(context.Context, struct{}, eventstore.Env) (eventstore.Store, error) { return nil, errNoRig })
+}
+
+// stubConfig names the function of the test that handles the event: rig.handle.
+type stubConfig struct {
+	Name   string      `yaml:"name,omitempty"`
+	Stream config.Text `yaml:"stream,omitempty"`
+	State  string      `yaml:"state,omitempty"`
 }
 
 type rig struct {
@@ -51,6 +60,9 @@ type rig struct {
 	metrics *telemetry.Metrics
 	feeds   map[string]*feed // by pipeline
 	sinks   map[string]*catch
+	// handle holds the functions of handlers by name; open makes others.
+	handle  map[string]handlers.Func
+	open    func(c stubConfig, env handlers.Env) (handlers.Handler, error)
 	log     *logBook
 	daemon  *Daemon
 	others  map[string]eventstore.Store // beside main
@@ -71,7 +83,7 @@ func run(t *testing.T, yaml string, test func(r *rig)) {
 
 func newRig(t *testing.T, yaml string, store eventstore.Store) *rig {
 	t.Helper()
-	r := &rig{T: t, store: &brokenStore{Store: store}, feeds: map[string]*feed{}, sinks: map[string]*catch{}, log: &logBook{out: t.Output()}}
+	r := &rig{T: t, store: &brokenStore{Store: store}, feeds: map[string]*feed{}, sinks: map[string]*catch{}, handle: map[string]handlers.Func{}, log: &logBook{out: t.Output()}}
 	r.load(yaml)
 	t.Cleanup(func() {
 		r.halt()
@@ -139,6 +151,15 @@ func (r *rig) try() error {
 			return lateCatch{s}, nil
 		}
 		return s, nil
+	}
+	o.OpenHandler = func(_ context.Context, p config.Plugin, env handlers.Env) (handlers.Handler, error) {
+		c := p.Config.(stubConfig)
+		if r.open != nil {
+			return r.open(c, env)
+		}
+		return handlers.Func(func(ctx context.Context, e event.Recorded) ([]handlers.Emitted, error) {
+			return r.handle[c.Name](ctx, e)
+		}), nil
 	}
 	r.daemon = New(r.cfg, o)
 	var soft, hard context.Context

@@ -21,10 +21,12 @@ type PipelineSummary struct {
 	Committed int64  `json:"committed"`
 	Delivered int64  `json:"delivered"`
 	Filtered  int64  `json:"filtered"`
-	Duplicate int64  `json:"duplicate"`
-	Dropped   int64  `json:"dropped"`
-	Poisoned  int64  `json:"poisoned"`
-	Released  int64  `json:"released"`
+	// Unrouted are those of the filtered for which a branch had no case.
+	Unrouted  int64 `json:"unrouted"`
+	Duplicate int64 `json:"duplicate"`
+	Dropped   int64 `json:"dropped"`
+	Poisoned  int64 `json:"poisoned"`
+	Released  int64 `json:"released"`
 	// Projected and Forwarded count events that relays brought to tables and sinks; RelayPoisoned those that a relay parked.
 	Projected     int64 `json:"projected"`
 	Forwarded     int64 `json:"forwarded"`
@@ -39,7 +41,7 @@ func (p *pipe) summary() PipelineSummary {
 	c := &p.counts
 	s := PipelineSummary{
 		Name: p.cfg.Name, Received: c.received.Load(), Committed: c.of(event.Committed), Delivered: c.of(event.Delivered),
-		Filtered: c.of(event.Filtered), Duplicate: c.of(event.Duplicate), Dropped: c.of(event.Dropped), Poisoned: c.of(event.Poisoned),
+		Filtered: c.of(event.Filtered), Unrouted: c.unrouted.Load(), Duplicate: c.of(event.Duplicate), Dropped: c.of(event.Dropped), Poisoned: c.of(event.Poisoned),
 		Released: c.of(event.Released), Undelivered: p.undelivered(), Log: p.plan.log,
 	}
 	for _, r := range p.relays {

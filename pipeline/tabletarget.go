@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -251,12 +252,12 @@ func (p *pipe) openInline(ctx context.Context) error {
 			x := in.plan.prog.get()
 			x.out = nil
 			for i := range written {
-				if written[i].Origin != p.cfg.Name {
+				if !slices.Contains(in.plan.origins, written[i].Origin) {
 					continue
 				}
-				x.src = i
+				x.src, x.fan, x.ident, x.ctx = i, fan{}, "", ctx
 				x.start(&written[i])
-				if err := x.run(); err != nil && !errors.Is(err, errFiltered) {
+				if err := x.take(x.prog.from(written[i].Origin)); err != nil && !errors.Is(err, errFiltered) {
 					in.plan.prog.put(x)
 					return err
 				}

@@ -30,6 +30,17 @@ func (t *trouble) clear(who string) {
 	delete(t.by, who)
 }
 
+// clearAll forgets what everybody has whose name starts with prefix.
+func (t *trouble) clearAll(prefix string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for who := range t.by {
+		if strings.HasPrefix(who, prefix) {
+			delete(t.by, who)
+		}
+	}
+}
+
 func (t *trouble) err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

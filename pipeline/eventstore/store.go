@@ -105,6 +105,8 @@ type Append struct {
 	Origin string
 	// Events have their ids. Time may be zero: then the committer's clock is taken.
 	Events []event.Event
+	// By is the caller's own; no store looks at it.
+	By any
 }
 
 // Mark is a source event's entry in the inbox.

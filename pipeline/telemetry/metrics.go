@@ -14,9 +14,9 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	received, settled, poisoned, wrongType, retries, conflicts *prometheus.CounterVec
-	inFlight, inFlightBytes, state                             *prometheus.GaugeVec
-	commit, commitEvents, endToEnd                             *prometheus.HistogramVec
+	received, settled, poisoned, wrongType, retries, conflicts, unrouted *prometheus.CounterVec
+	inFlight, inFlightBytes, state                                       *prometheus.GaugeVec
+	commit, commitEvents, endToEnd                                       *prometheus.HistogramVec
 
 	relayEvents, relayPoisoned, relayRetries                               *prometheus.CounterVec
 	relayOutage, relayPosition, relayHead, relayLag, relayLagS, relayOwner *prometheus.GaugeVec
@@ -64,6 +64,7 @@ func NewMetrics(version string) *Metrics {
 	m.wrongType = counter("leat_expression_wrong_type_total", "Expressions that met a value of the wrong type and were taken as false.", inStep)
 	m.retries = counter("leat_retries_total", "Further attempts of source events in the intake.", inStep)
 	m.conflicts = counter("leat_append_conflicts_total", "Appends refused because the stream was elsewhere than expected.", inPipeline)
+	m.unrouted = counter("leat_events_unrouted_total", "Events for which a branch had no case; source events among them are filtered.", inStep)
 	m.inFlight = gauge("leat_events_in_flight", "Source events taken in and not settled.", inPipeline)
 	m.inFlightBytes = gauge("leat_events_in_flight_bytes", "Bytes of the source events in flight.", inPipeline)
 	m.state = gauge("leat_pipeline_state", "1 for the state that the pipeline is in.", []string{"pipeline", "state"})

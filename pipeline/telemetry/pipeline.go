@@ -88,6 +88,13 @@ func (p *Pipeline) Retries(step string, n int) {
 	}
 }
 
+// Unrouted counts events for which a branch had no case, beside Settled(event.Filtered).
+func (p *Pipeline) Unrouted(step string, n int) {
+	if p != nil && n > 0 {
+		p.m.unrouted.WithLabelValues(p.name, step).Add(float64(n))
+	}
+}
+
 // Conflicts counts appends that were refused.
 func (p *Pipeline) Conflicts(n int) {
 	if p != nil && n > 0 {

@@ -1,0 +1,219 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/leatdev/leat/config"
+)
+
+// node is a step in its place, with the name that it has in its pipeline.
+type node struct {
+	s     *config.Step
+	name  string
+	cases []nodeCase // of a branch
+
+	// Of an append: whether it is the last on its way, and what its events have as their origin.
+	last   bool
+	origin string
+}
+
+type nodeCase struct {
+	c     *config.Case
+	steps []*node
+}
+
+// way is what lies behind a last append: the steps that relays take its events through.
+type way struct {
+	// origin is what the append gives its events; "" where there is no log.
+	origin string
+	rest   []*node
+}
+
+// nodesOf gives the steps with their names: a step's own, else its kind, counted from the second on.
+func nodesOf(steps []config.Step) []*node {
+	seen := map[string]int{}
+	var make func(steps []config.Step) []*node
+	make = func(steps []config.Step) []*node {
+		var out []*node
+		for i := range steps {
+			n := &node{s: &steps[i], name: steps[i].Name}
+			if n.name == "" {
+				n.name = kindOf(n.s)
+				if seen[n.name]++; seen[n.name] > 1 {
+					n.name = fmt.Sprintf("%s#%d", n.name, seen[n.name])
+				}
+			}
+			for j := range n.s.Branch {
+				c := &n.s.Branch[j]
+				n.cases = append(n.cases, nodeCase{c, make(c.Steps)})
+			}
+			out = append(out, n)
+		}
+		return out
+	}
+	return make(steps)
+}
+
+func kindOf(s *config.Step) string {
+	switch {
+	case s.Filter != nil:
+		return "filter"
+	case s.Match != nil:
+		return "match"
+	case s.Map != nil:
+		return "map"
+	case s.Split != nil:
+		return "split"
+	case s.Handle != nil:
+		return "handle"
+	case s.Branch != nil:
+		return "branch"
+	case s.Append != nil:
+		return "append"
+	case s.Project != nil:
+		return kindProject
+	case s.Forward != nil:
+		return kindForward
+	}
+	return "step"
+}
+
+// target reports whether a step writes to what a relay is for.
+func (n *node) target() bool { return n.s.Project != nil || n.s.Forward != nil }
+
+// walk calls visit for every step, in the order of the file.
+func walk(list []*node, visit func(*node)) {
+	for _, n := range list {
+		visit(n)
+		for i := range n.cases {
+			walk(n.cases[i].steps, visit)
+		}
+	}
+}
+
+func (n *node) has(is func(*node) bool) bool {
+	found := false
+	walk([]*node{n}, func(n *node) { found = found || is(n) })
+	return found
+}
+
+// lastIn gives the index of the last step of a list that appends, or has a case that does; -1 where none does.
+func lastIn(list []*node) int {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].has(func(n *node) bool { return n.s.Append != nil }) {
+			return i
+		}
+	}
+	return -1
+}
+
+// firstTarget gives the index of the first step of a list that is a target, or has one in a case; its length where none is.
+func firstTarget(list []*node) int {
+	for i, n := range list {
+		if n.has((*node).target) {
+			return i
+		}
+	}
+	return len(list)
+}
+
+// findWays finds the last append on each way through the steps, and what lies behind it. After is what follows the list.
+// An append in a case with steps behind it there has an origin of its own, by which those steps know their events.
+func (b *builder) findWays(list, after []*node, inCase, own bool) {
+	last := lastIn(list)
+	for i, n := range list {
+		if i == last {
+			continue
+		}
+		walk([]*node{n}, func(n *node) { n.origin = b.pipeline + "/" + n.name })
+	}
+	if last < 0 {
+		return
+	}
+	n, behind := list[last], list[last+1:]
+	own = own || (inCase && len(behind) > 0)
+	rest := slices.Concat(behind, after)
+	if n.s.Append == nil {
+		for i := range n.cases {
+			b.findWays(n.cases[i].steps, rest, true, own)
+		}
+		return
+	}
+	n.last, n.origin = true, b.pipeline
+	if own {
+		n.origin += "/" + n.name
+	}
+	if !slices.ContainsFunc(b.ways, func(w way) bool { return w.origin == n.origin }) {
+		b.ways = append(b.ways, way{n.origin, rest})
+	}
+}
+
+// upToLast gives the steps up to the last append on each way: those of the intake.
+func upToLast(list []*node) []*node {
+	last := lastIn(list)
+	if last < 0 {
+		return list
+	}
+	out := slices.Clone(list[:last+1])
+	if n := *out[last]; n.cases != nil {
+		n.cases = slices.Clone(n.cases)
+		for i := range n.cases {
+			n.cases[i].steps = upToLast(n.cases[i].steps)
+		}
+		out[last] = &n
+	}
+	return out
+}
+
+// prune leaves what leads to the kept targets: without the other targets, and without steps behind which none of them comes.
+// Later says that one comes behind the list.
+func prune(list []*node, keep map[*node]int, later bool) (out []*node, some bool) {
+	for i := len(list) - 1; i >= 0; i-- {
+		n := list[i]
+		switch _, kept := keep[n]; {
+		case kept:
+			some = true
+		case n.target():
+			continue
+		case n.cases != nil:
+			pruned := *n
+			pruned.cases = slices.Clone(n.cases)
+			inside := false
+			for j := range pruned.cases {
+				steps, has := prune(n.cases[j].steps, keep, later || some)
+				pruned.cases[j].steps = steps
+				inside = inside || has
+			}
+			if !inside && !some && !later {
+				continue
+			}
+			some = some || inside
+			n = &pruned
+		case !some && !later:
+			continue
+		}
+		out = append(out, n)
+	}
+	slices.Reverse(out)
+	return out, some
+}
+
+// plain gives what the step means, without what may change under a relay.
+func (n *node) plain() config.Step {
+	s := *n.s
+	s.Retry, s.Name, s.Was, s.From, s.Limits, s.Batch = nil, "", "", "", config.StepLimits{}, config.StepBatch{}
+	s.Shards = 0
+	if n.cases != nil {
+		s.Branch = make([]config.Case, len(n.cases))
+		for i := range n.cases {
+			c := *n.cases[i].c
+			c.Steps = nil
+			for _, inner := range n.cases[i].steps {
+				c.Steps = append(c.Steps, inner.plain())
+			}
+			s.Branch[i] = c
+		}
+	}
+	return s
+}
