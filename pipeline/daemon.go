@@ -51,7 +51,7 @@ type Options struct {
 	OpenSource func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error)
 	// OpenHandler stands in for the registered handlers; nil: those. Env names pipeline and step.
 	OpenHandler func(ctx context.Context, p config.Plugin, env handlers.Env) (handlers.Handler, error)
-	Mux        Mounter
+	Mux         Mounter
 	// Instance owns the leases of relays. Two daemons that share a store need different ones; "" is a name that no other
 	// process has, or "local" for stores that one process has to itself: there a restart goes on at once.
 	Instance string

@@ -106,7 +106,7 @@ type environment struct {
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
 	// handlerOf makes the handler of a step.
 	handlerOf func(p *pipe, step string, c config.Plugin) (handlers.Handler, error)
-	tables   map[string]*config.Table
+	tables    map[string]*config.Table
 	// logOf gives the log of a store, for sources that read one.
 	logOf func(store string) (eventstore.Reader, error)
 	// hub gives the taps of a pipeline: the same for the one that takes its place.
