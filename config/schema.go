@@ -262,7 +262,14 @@ func typeSchema(t reflect.Type, f *field) schema {
 		return schema{"type": []string{"object", "null"}, "additionalProperties": typeSchema(t.Elem(), f)}
 	case reflect.String:
 		if len(f.enum) > 0 {
-			return orPlaceholder(schema{"enum": f.enum})
+			words := make([]any, len(f.enum))
+			for i, w := range f.enum {
+				words[i] = w
+			}
+			if contains(f.enum, "null") {
+				words = append(words, nil)
+			}
+			return orPlaceholder(schema{"enum": words})
 		}
 		return schema{"type": []string{"string", "number", "boolean"}}
 	case reflect.Bool:

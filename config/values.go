@@ -92,6 +92,10 @@ func (c scope) scalarValue(n *yaml.Node, v reflect.Value, f *field) bool {
 		}
 		return ok
 	}
+	if isNull(n) && n.Value != "" && contains(f.enum, "null") {
+		v.SetString("null") // YAML has the word for itself
+		return true
+	}
 	x, ok := c.scalar(n, wanted(t, f), asText)
 	if !ok {
 		return false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -552,9 +553,12 @@ pipelines:
       - forward: { catch: { name: out } }
       - project: { table: t, key: { id: id }, set: { type: type } }
 `, func(r *rig) {
+		var mu sync.Mutex // both relays call it
 		calls := map[string]int{}
 		down := true
 		r.handle["h"] = func(_ context.Context, e event.Recorded) ([]handlers.Emitted, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			calls[e.ID]++
 			switch e.ID {
 			case "e-2":
@@ -577,7 +581,9 @@ pipelines:
 		if r.daemon.Ready() == nil {
 			t.Error("ready while a relay waits")
 		}
+		mu.Lock()
 		down = false
+		mu.Unlock()
 		sleepFor(10 * time.Minute)
 		same(r, "out", r.sink("out").ids(), []string{"e-1", "e-3", "e-4"})
 		same(r, "rows", r.rows("t"), []string{"e-1 OrderCreated2", "e-3 OrderCreated2", "e-4 OrderCreated2"})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	nethttp "net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/filter"
+	"github.com/leatdev/leat/pipeline/httpclient"
 )
 
 // form is what requests look like: URL and headers, with the expressions in them.
@@ -70,7 +70,7 @@ func newForm(c *Config) (*form, error) {
 		f.fixed.Set("Authorization", "Bearer "+c.Token.Reveal())
 	}
 	for name, values := range f.fixed {
-		if !plainLine(values[0]) {
+		if !httpclient.PlainLine(values[0]) {
 			return nil, fmt.Errorf("headers.%s: a header is one line", name)
 		}
 	}
@@ -125,13 +125,13 @@ func (f *form) request(v *filter.View, e *event.Recorded) (*request, error) {
 	empty := false
 	target, err := f.url.AppendEscaped(nil, v, func(dst []byte, text string) []byte {
 		empty = empty || (text == "" && !slices.Contains(dst, '?'))
-		return escape(dst, text)
+		return httpclient.Escape(dst, text)
 	})
 	switch {
 	case err != nil:
 	case empty: // the URL of the collection, where one thing in it was meant
 		err = errors.New("a part of the path is empty")
-	case climbs(string(target)):
+	case httpclient.Climbs(string(target)):
 		err = errors.New("a part of the path is nothing but dots")
 	}
 	if err != nil {
@@ -140,7 +140,7 @@ func (f *form) request(v *filter.View, e *event.Recorded) (*request, error) {
 	r := &request{url: string(target), header: f.fixed.Clone()}
 	for _, h := range f.headers {
 		text, err := h.text.Text(v)
-		if err == nil && !plainLine(text) {
+		if err == nil && !httpclient.PlainLine(text) {
 			err = errors.New("the value is more than one line")
 		}
 		if err != nil {
@@ -152,34 +152,10 @@ func (f *form) request(v *filter.View, e *event.Recorded) (*request, error) {
 	return r, nil
 }
 
-// escape makes a text one segment of a path, or one value of a query.
-func escape(dst []byte, text string) []byte {
-	if slices.Contains(dst, '?') {
-		return append(dst, url.QueryEscape(text)...)
-	}
-	return append(dst, url.PathEscape(text)...)
-}
-
-// climbs reports whether a segment of the path is . or .., which leads elsewhere.
-func climbs(target string) bool {
-	path, _, _ := strings.Cut(target, "?")
-	for s := range strings.SplitSeq(path, "/") {
-		if s == "." || s == ".." {
-			return true
-		}
-	}
-	return false
-}
-
-// plainLine reports whether a text can be a header's value.
-func plainLine(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r == 0x7f || (r < ' ' && r != '\t') }) < 0
-}
-
 // key is the same again for the same events, and for no others: an array that has become longer since is another.
 func (s *Sink) key(r *request, batch []event.Recorded) string {
 	if s.cfg.Body == "single" {
-		if id := batch[r.events[0]].ID; id != "" && len(id) <= 255 && plainLine(id) {
+		if id := batch[r.events[0]].ID; id != "" && len(id) <= 255 && httpclient.PlainLine(id) {
 			return id
 		}
 	}

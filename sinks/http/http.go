@@ -11,14 +11,9 @@ package http
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	nethttp "net/http"
-	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,6 +21,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/httpclient"
 	"github.com/leatdev/leat/sinks"
 )
 
@@ -70,40 +66,7 @@ var reserved = []string{"content-length", "content-type", "transfer-encoding", "
 
 // Validate implements config.Validator.
 func (c Config) Validate() error {
-	return errors.Join(c.validateURL(), c.validateHeaders())
-}
-
-func (c Config) validateURL() error {
-	bad := func(err error, hint string) error {
-		return &config.FieldError{Field: "url", Err: err, Hint: hint}
-	}
-	scheme, rest, ok := strings.Cut(c.URL.Source, "://")
-	if !ok || (scheme != "http" && scheme != "https") {
-		return bad(errors.New("wants a URL that starts with http:// or https://"), "for example https://example.com/events")
-	}
-	host := rest
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		host = rest[:i]
-	}
-	if strings.Contains(host, "{{") {
-		return bad(errors.New("the host cannot come from an event"), "write one forward for each host")
-	}
-	if strings.Contains(host, "@") {
-		return bad(errors.New("holds a user"), "a password belongs into token or secret_headers")
-	}
-	if strings.Contains(rest, "#") {
-		return bad(errors.New("has a fragment, which is never sent"), "")
-	}
-	u, err := url.Parse(scheme + "://" + host)
-	if err != nil || u.Hostname() == "" {
-		return bad(errors.New("the URL names no host"), "")
-	}
-	if name := u.Hostname(); !c.AllowPrivate {
-		if ip := net.ParseIP(name); strings.EqualFold(name, "localhost") || (ip != nil && !public(ip)) {
-			return bad(fmt.Errorf("%s is no public address", name), "if the endpoint is meant to be there, set allow_private: true")
-		}
-	}
-	return nil
+	return errors.Join(httpclient.CheckURL("url", c.URL.Source, c.AllowPrivate), c.validateHeaders())
 }
 
 func (c Config) validateHeaders() error {
@@ -163,46 +126,14 @@ func Open(_ context.Context, c Config, env sinks.Env) (sinks.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := trusted(c.CAFile)
+	client, t, err := httpclient.New(httpclient.Options{Timeout: c.Timeout, AllowPrivate: c.AllowPrivate, CAFile: c.CAFile})
 	if err != nil {
 		return nil, err
 	}
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	dialer := &net.Dialer{Timeout: c.Timeout, KeepAlive: 30 * time.Second}
-	if !c.AllowPrivate {
-		dialer.Control = publicOnly
-	}
-	t := &nethttp.Transport{
-		DialContext:       dialer.DialContext,
-		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second,
-		TLSHandshakeTimeout: c.Timeout, MaxResponseHeaderBytes: 64 << 10,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trust},
-	}
-	return &Sink{
-		cfg: c, form: f, now: env.Now, transport: t,
-		client: &nethttp.Client{Transport: t, CheckRedirect: func(*nethttp.Request, []*nethttp.Request) error { return nethttp.ErrUseLastResponse }},
-	}, nil
-}
-
-// trusted gives the system's certificates and those of a file; nil is the system's alone.
-func trusted(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("ca_file: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca_file: there is no certificate in %s", file)
-	}
-	return pool, nil
+	return &Sink{cfg: c, form: f, now: env.Now, transport: t, client: client}, nil
 }
 
 // FailsInPart implements sinks.Partial: a call may become several requests.
@@ -248,7 +179,7 @@ func (s *Sink) post(ctx context.Context, r *request, batch []event.Recorded) err
 	defer cancel()
 	req, err := nethttp.NewRequestWithContext(ctx, s.cfg.Method, r.url, bytes.NewReader(s.body(r, batch)))
 	if err != nil {
-		return event.PoisonAs(event.CodeSink, fmt.Errorf("http: the event makes no URL: %w", bare(err)))
+		return event.PoisonAs(event.CodeSink, fmt.Errorf("http: the event makes no URL: %w", httpclient.Bare(err)))
 	}
 	req.Header = r.header
 	req.Header.Set(s.cfg.IDHeader, s.key(r, batch))

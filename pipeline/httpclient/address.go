@@ -1,4 +1,4 @@
-package http
+package httpclient
 
 import (
 	"errors"
@@ -24,7 +24,8 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-func public(ip net.IP) bool {
+// Public reports whether an address is one of the internet, which no event may lead away from.
+func Public(ip net.IP) bool {
 	a, ok := netip.AddrFromSlice(ip)
 	return ok && publicAddr(a)
 }
