@@ -156,8 +156,7 @@ func relaysOf(cfg *config.Config) []item {
 	var out []item
 	seen := map[string]bool{}
 	for _, p := range cfg.Pipelines {
-		for i := range p.Steps {
-			s := &p.Steps[i]
+		for _, s := range config.AllSteps(p.Steps) {
 			if s.Project == nil && s.Forward == nil {
 				continue
 			}

@@ -112,22 +112,22 @@ func writes(p, reader *Pipeline, sel *LogSelection) bool {
 	}
 	last := -1
 	for i := range p.Steps {
-		if p.Steps[i].Append != nil {
-			last = i
+		for _, s := range AllSteps(p.Steps[i : i+1]) {
+			if s.Append != nil {
+				last = i
+			}
 		}
 	}
-	for i := range p.Steps {
-		a := p.Steps[i].Append
+	for _, s := range AllSteps(p.Steps) {
+		a := s.Append
 		if a == nil {
 			continue
 		}
-		origin := p.Name
-		if i != last {
-			origin += "/" // and the step's name
-		}
+		// The last one has the pipeline's name as its origin, others and those in branches the step's name behind it.
+		alone := last >= 0 && s == &p.Steps[last]
 		ours := len(sel.Origins) == 0
 		for _, o := range sel.Origins {
-			ours = ours || o == origin || (i != last && strings.HasPrefix(o, origin))
+			ours = ours || (o == p.Name && (alone || p.Steps[last].Branch != nil)) || (!alone && strings.HasPrefix(o, p.Name+"/"))
 		}
 		typ, _, _ := strings.Cut(a.Stream.Source, "/")
 		if !ours || excluded(typ, sel.StreamTypes) || (!a.Type.IsZero() && excluded(a.Type.Source, sel.Types)) {

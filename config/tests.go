@@ -351,6 +351,9 @@ func AllSteps(list []Step) []*Step {
 	var out []*Step
 	for i := range list {
 		out = append(out, &list[i])
+		for j := range list[i].Branch {
+			out = append(out, AllSteps(list[i].Branch[j].Steps)...)
+		}
 	}
 	return out
 }
@@ -383,6 +386,10 @@ func KindOf(s *Step) string {
 		return "match"
 	case s.Map != nil:
 		return "map"
+	case s.Split != nil:
+		return "split"
+	case s.Branch != nil:
+		return "branch"
 	case s.Append != nil:
 		return "append"
 	case s.Project != nil:

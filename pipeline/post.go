@@ -49,7 +49,7 @@ func (d *Daemon) newPost(c *config.Pipeline, tables map[string]*config.Table) (*
 // printOf is a fingerprint of all that makes a pipeline what it is.
 func printOf(c *config.Pipeline, tables map[string]*config.Table) string {
 	used := map[string]*config.Table{}
-	for _, s := range c.Steps {
+	for _, s := range config.AllSteps(c.Steps) {
 		if s.Project != nil && tables[s.Project.Table] != nil {
 			used[s.Project.Table] = tables[s.Project.Table]
 		}

@@ -112,7 +112,7 @@ func (p *pipe) newSeats() *seats {
 func (p *pipe) definition() string {
 	text := describe(*p.cfg)
 	for _, name := range slices.Sorted(maps.Keys(p.env.tables)) {
-		if slices.ContainsFunc(p.cfg.Steps, func(s config.Step) bool { return s.Project != nil && s.Project.Table == name }) {
+		if slices.ContainsFunc(config.AllSteps(p.cfg.Steps), func(s *config.Step) bool { return s.Project != nil && s.Project.Table == name }) {
 			text += describe(*p.env.tables[name])
 		}
 	}

@@ -39,7 +39,7 @@ func nodesOf(steps []config.Step) []*node {
 		for i := range steps {
 			n := &node{s: &steps[i], name: steps[i].Name}
 			if n.name == "" {
-				n.name = kindOf(n.s)
+				n.name = config.KindOf(n.s)
 				if seen[n.name]++; seen[n.name] > 1 {
 					n.name = fmt.Sprintf("%s#%d", n.name, seen[n.name])
 				}
@@ -53,30 +53,6 @@ func nodesOf(steps []config.Step) []*node {
 		return out
 	}
 	return make(steps)
-}
-
-func kindOf(s *config.Step) string {
-	switch {
-	case s.Filter != nil:
-		return "filter"
-	case s.Match != nil:
-		return "match"
-	case s.Map != nil:
-		return "map"
-	case s.Split != nil:
-		return "split"
-	case s.Handle != nil:
-		return "handle"
-	case s.Branch != nil:
-		return "branch"
-	case s.Append != nil:
-		return "append"
-	case s.Project != nil:
-		return kindProject
-	case s.Forward != nil:
-		return kindForward
-	}
-	return "step"
 }
 
 // target reports whether a step writes to what a relay is for.

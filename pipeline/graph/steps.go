@@ -15,7 +15,21 @@ type way struct {
 }
 
 // ways gives the cases of a branch, nil for other steps.
-func ways(*config.Step) []way { return nil }
+func ways(s *config.Step) []way {
+	var out []way
+	for i := range s.Branch {
+		c := &s.Branch[i]
+		w := way{label: "else", steps: c.Steps}
+		switch {
+		case c.Match != nil:
+			w.label = patternText(c.Match)
+		case !c.When.IsZero():
+			w.label = c.When.Source
+		}
+		out = append(out, w)
+	}
+	return out
+}
 
 // logOf gives the store whose log an event_log source reads.
 func logOf(p *config.Pipeline) string { return p.Store }
@@ -34,7 +48,11 @@ func show(s *config.Step) (kind Kind, title, text string) {
 	case s.Map != nil:
 		title, text = "map", mapText(s.Map)
 	case s.Append != nil:
-		kind, title, text = Append, "append", s.Append.Stream.Source
+		kind, title, text = Append, "append", first(s.Append.Stream.Source, "as the handler says")
+	case s.Split != nil:
+		title, text = "split", s.Split.Each.Source
+	case s.Branch != nil:
+		title = "branch"
 	case s.Handle != nil:
 		title, text = "handle", s.Handle.Name
 	default:
@@ -44,6 +62,13 @@ func show(s *config.Step) (kind Kind, title, text string) {
 		title += " " + s.Name
 	}
 	return kind, title, text
+}
+
+func first(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
 }
 
 // patternText is a pattern in one line.

@@ -4,6 +4,7 @@ import (
 	nethttp "net/http"
 
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/httpclient"
 	"github.com/leatdev/leat/pipeline/trace"
 )
 
@@ -24,7 +25,7 @@ func carry(h nethttp.Header, batch []event.Recorded, events []int) {
 		}
 	}
 	h.Set(trace.Traceparent, parent.Traceparent())
-	if parent.State != "" && plainLine(parent.State) {
+	if parent.State != "" && httpclient.PlainLine(parent.State) {
 		h.Set(trace.Tracestate, parent.State)
 	}
 }
