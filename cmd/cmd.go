@@ -120,9 +120,10 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no words on stderr but errors")
 	root.AddCommand(
 		a.runCommand(), a.validateCommand(), a.testCommand(), a.matchCommand(), a.storeCommand(), a.tableCommand(), a.poisonCommand(),
-		a.statusCommand(), a.configCommand(), a.listCommand(), a.describeCommand(), a.graphCommand(), a.healthcheckCommand(), a.versionCommand(),
+		a.statusCommand(), a.configCommand(), a.healthcheckCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.tailCommand())
+	root.AddCommand(a.listCommand(), a.describeCommand(), a.graphCommand(), a.newCommand())
 	a.keyFlags(root)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -28,3 +28,14 @@ func completeSubjects(_ *cobra.Command, args []string, _ string) ([]string, cobr
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
+
+// completePlugins completes the name of a plugin of a kind.
+func completePlugins(kind string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var out []string
+		for _, s := range config.Subjects(kind) {
+			out = append(out, cobra.CompletionWithDesc(s.Name, s.Doc))
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}

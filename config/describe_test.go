@@ -80,3 +80,21 @@ func TestDescribeFields(t *testing.T) {
 		t.Errorf("ratio: %+v", f)
 	}
 }
+
+// A starter loads as it stands, with nothing in the environment, and writes no secret down.
+func TestStarters(t *testing.T) {
+	for _, kind := range []Kind{KindSource, KindSink, KindStore} {
+		for _, p := range Plugins(kind) {
+			got, err := Starter(kind, p.Name)
+			if err != nil || !strings.HasPrefix(got, p.Name+":") {
+				t.Errorf("%s %s: %q, %v", kind, p.Name, got, err)
+			}
+		}
+	}
+	if got, err := Starter(KindStore, "postgres"); err != nil || !strings.Contains(got, "${POSTGRES_DSN:-change-me}") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := Starter(KindSink, "fiel"); err == nil || !strings.Contains(err.Error(), `did you mean "file"`) {
+		t.Errorf("%v", err)
+	}
+}

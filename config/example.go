@@ -39,20 +39,23 @@ func exampleOf(s *Subject) string {
 	if !ok {
 		return ""
 	}
-	return makeExample(r.Config, func(n *yaml.Node) *yaml.Node {
-		own := single(r.Name, n)
-		switch r.Kind {
-		case KindSource:
-			return pipelineWith(own, sequence(appendStep()))
-		case KindSink:
-			return pipelineWith(baseSource(), sequence(appendStep(), single("forward", own)))
-		case KindHandler:
-			return pipelineWith(baseSource(), sequence(single("handle", own), appendStep()))
-		}
-		root := single("stores", single("main", own))
-		root.Content = append(root.Content, pipelineWith(baseSource(), sequence(appendStep())).Content...)
-		return root
-	})
+	return makeExample(r.Config, func(n *yaml.Node) *yaml.Node { return around(r, n) })
+}
+
+// around puts a whole file around a plugin's settings.
+func around(r Registration, n *yaml.Node) *yaml.Node {
+	own := single(r.Name, n)
+	switch r.Kind {
+	case KindSource:
+		return pipelineWith(own, sequence(appendStep()))
+	case KindSink:
+		return pipelineWith(baseSource(), sequence(appendStep(), single("forward", own)))
+	case KindHandler:
+		return pipelineWith(baseSource(), sequence(single("handle", own), appendStep()))
+	}
+	root := single("stores", single("main", own))
+	root.Content = append(root.Content, pipelineWith(baseSource(), sequence(appendStep())).Content...)
+	return root
 }
 
 // maxTries bounds how many files are tried for one example.
@@ -240,4 +243,74 @@ func encode(n *yaml.Node) string {
 		panic(fmt.Sprintf("config: example: %v", err)) // nodes made of text always encode
 	}
 	return b.String()
+}
+
+// Starter gives a plugin's key with what it needs at least, as YAML, for a file that somebody begins: it loads as it
+// stands, without any variable set. Secrets come from the environment, with a stand-in as their default.
+func Starter(kind Kind, name string) (string, error) {
+	r, ok := LookupPlugin(kind, name)
+	if !ok {
+		_, err := Describe(string(kind), name)
+		if err == nil {
+			err = fmt.Errorf("no %s is called %q", kind, name)
+		}
+		return "", err
+	}
+	var tried Diagnostics
+	for _, n := range []*yaml.Node{exampleNode(r.Config, "", nil), ownExample(r.Config), exampleParts(r)} {
+		if n == nil {
+			continue
+		}
+		outside(n, r.Config, r.Name)
+		text := encode(single(r.Name, n))
+		if _, tried = LoadBytes("starter", []byte(encode(around(r, n))), Options{Env: func(string) (string, bool) { return "", false }}); !tried.HasErrors() {
+			return text, nil
+		}
+	}
+	return "", fmt.Errorf("%s %s cannot be begun without knowing more of it (see leat describe %s %s): %w", kind, name, kind, name, tried.Err())
+}
+
+// exampleParts is what makeExample found to go together.
+func exampleParts(r Registration) *yaml.Node {
+	var found *yaml.Node
+	makeExample(r.Config, func(n *yaml.Node) *yaml.Node {
+		if found == nil {
+			found = n
+		}
+		root := around(r, n)
+		if _, ds := LoadBytes("example", []byte(encode(root)), Options{NoEnv: true}); len(ds) == 0 {
+			found = n
+		}
+		return root
+	})
+	return found
+}
+
+// outside makes secrets come from the environment: ${SINK_FIELD:-stand-in}.
+func outside(n *yaml.Node, t reflect.Type, prefix string) {
+	info := structureOf(t)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		f := info.byName[n.Content[i].Value]
+		if f == nil {
+			continue
+		}
+		name := prefix + "_" + f.name
+		v := n.Content[i+1]
+		if f.typ == typeSecret {
+			stand := f.example
+			if stand == "" {
+				stand = "change-me"
+			}
+			*v = *word("${" + strings.ToUpper(name) + ":-" + stand + "}")
+			continue
+		}
+		if f.typ.Kind() == reflect.Slice && f.typ.Elem() == typeSecret {
+			*v = *sequence(word("${" + strings.ToUpper(name) + ":-change-me}"))
+			v.Style = yaml.FlowStyle
+			continue
+		}
+		if inner, key := within(f.typ); inner != nil && key == "" {
+			outside(v, inner, name)
+		}
+	}
 }
