@@ -144,9 +144,8 @@ func (a *app) listFiles(kind string, files []string, l *loading) error {
 		}
 		add("store", item{Name: name, File: s.Pos.File, Line: s.Pos.Line, Doc: doc})
 	}
-	for i := range cfg.Tests {
-		t := cfg.Tests[i]
-		add("test", item{Name: t.Name, File: t.Pos.File, Line: t.Pos.Line, Doc: t.Pipeline})
+	for _, t := range cfg.Tests {
+		add("test", item{Name: t.Name, Of: t.Pipeline, File: t.Pos.File, Line: t.Pos.Line})
 	}
 	return a.items(items)
 }

@@ -9,9 +9,11 @@ import (
 
 	"github.com/leatdev/leat/cmd/skeleton"
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/pipelinetest"
 )
 
-// Every combination of standard plugins makes a pipeline that loads, with nothing in the environment.
+// Every combination of standard plugins makes a pipeline that loads, with nothing in the environment, and whose tests
+// pass.
 func TestNewPipelines(t *testing.T) {
 	for _, source := range config.Plugins(config.KindSource) {
 		for _, sink := range config.Plugins(config.KindSink) {
@@ -20,9 +22,19 @@ func TestNewPipelines(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, ds := config.LoadBytes("pipeline.yaml", []byte(f["pipeline.yaml"]), config.Options{Env: func(string) (string, bool) { return "", false }})
+				cfg, ds := config.LoadBytes("pipeline.yaml", []byte(f["pipeline.yaml"]), config.Options{Env: func(string) (string, bool) { return "", false }})
 				for i := range ds {
 					t.Errorf("%s to %s over %s:\n%s", source.Name, sink.Name, store.Name, ds[i].Text(false))
+				}
+				if store.Name != "sqlite" || len(ds) > 0 {
+					continue // tests run on stores in memory
+				}
+				r := pipelinetest.Run(t.Context(), cfg, pipelinetest.Options{})
+				if passed, _, _ := r.Count(); passed != len(cfg.Tests) || passed == 0 {
+					t.Errorf("%s to %s: %d of %d tests pass", source.Name, sink.Name, passed, len(cfg.Tests))
+					for _, x := range r.Results {
+						t.Logf("%s: %+v", x.Name, x.Failures)
+					}
 				}
 			}
 		}

@@ -97,6 +97,10 @@ func (p Pipeline) Files() (Files, error) {
 	if err != nil {
 		return nil, err
 	}
+	data["Appends"] = true
+	if p.Source == "event_log" { // what it reads is in the log already
+		data["Appends"], data["Source"] = false, "event_log: { types: [OrderCreated, OrderChanged] }  # what pipelines have appended\n"
+	}
 	if p.Source == "file" {
 		data["Source"] = fmt.Sprintf("file: { path: %q }\n", dir+"/events.ndjson")
 	}

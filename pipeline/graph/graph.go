@@ -88,8 +88,8 @@ const maxText = 38
 func Build(cfg *config.Config, redact func(string) string) *Graph {
 	b := builder{g: &Graph{}, redact: redact, places: map[string]int{}, tables: map[string]int{}}
 	for _, p := range cfg.Pipelines {
-		if p.Source.Plugin.Name == eventLog {
-			b.logRead = append(b.logRead, logOf(p))
+		if l, ok := p.LogSelection(); ok {
+			b.logRead = append(b.logRead, l.Store)
 		}
 	}
 	for i, p := range cfg.Pipelines {
@@ -99,8 +99,6 @@ func Build(cfg *config.Config, redact func(string) string) *Graph {
 	b.loops(cfg)
 	return b.g
 }
-
-const eventLog = "event_log"
 
 type builder struct {
 	g      *Graph
@@ -158,8 +156,14 @@ type tail struct {
 func (b *builder) pipeline(i int, p *config.Pipeline) {
 	b.band, b.row, b.p, b.relays = i, 0, p, map[string]int{}
 	from := tail{node: b.source(p), link: Flow}
+	if l, ok := p.LogSelection(); ok {
+		from.label = strings.Join(slices.Concat(l.Origins, l.StreamTypes, l.Types), ", ")
+		if appends(p.Steps) == 0 {
+			from.link = Read
+		}
+	}
 	if !p.Source.OrderBy.IsZero() {
-		from.label = "by " + p.Source.OrderBy.Source
+		from.label = strings.TrimSpace(from.label + " by " + p.Source.OrderBy.Source)
 	}
 	steps := p.Steps
 	if p.Outbox {
@@ -223,8 +227,8 @@ func appends(steps []config.Step) (n int) {
 }
 
 func (b *builder) source(p *config.Pipeline) int {
-	if p.Source.Plugin.Name == eventLog {
-		return b.log(logOf(p), 0)
+	if l, ok := p.LogSelection(); ok {
+		return b.log(l.Store, 0)
 	}
 	s := p.Source.Plugin
 	key := s.Name + " " + config.Summary(s)

@@ -21,6 +21,7 @@ import (
 	_ "github.com/leatdev/leat/sinks/http"
 	_ "github.com/leatdev/leat/sinks/sqs"
 	_ "github.com/leatdev/leat/sinks/stdout"
+	_ "github.com/leatdev/leat/sources/eventlog"
 	_ "github.com/leatdev/leat/sources/file"
 	_ "github.com/leatdev/leat/sources/http"
 	_ "github.com/leatdev/leat/sources/sqs"
@@ -136,6 +137,11 @@ pipelines:
 pipelines:
   p: { source: { sqs: { queue: a } }, steps: [ { match: { source: [shop] } }, { forward: { sqs: { queue: a }, source: leat } } ] }
 `, []string{`sqs a -> match {"source":["shop"]}`, "forward -> sqs a", `match {"source":["shop"]} -> forward`}},
+		{"a log between two pipelines", `
+pipelines:
+  p: { source: { file: { path: in } }, steps: [ { append: { stream: "a/{{ id }}" } }, { forward: { stdout: {} } } ] }
+  q: { source: { event_log: { origins: [p] } }, steps: [ { project: { table: t, key: { id: id }, set: { a: data.a } } } ] }
+`, []string{"file in -> append a/{{ id }}", "append a/{{ id }} -> log store main", "forward -> stdout", "append a/{{ id }} -> forward read", "project -> table t", "log store main -> project read"}},
 		{"copies of what is poisoned", `
 pipelines:
   p:

@@ -31,9 +31,6 @@ func ways(s *config.Step) []way {
 	return out
 }
 
-// logOf gives the store whose log an event_log source reads.
-func logOf(p *config.Pipeline) string { return p.Store }
-
 // reads adds what a step reads beside its event.
 func (b *builder) reads(*config.Step, int) {}
 
