@@ -54,7 +54,7 @@ type TestGiven struct {
 type TestStep struct {
 	Pos    Pos
 	To     string            `yaml:"to,omitempty" doc:"the pipeline that gets the events; default: the one under test"`
-	Stubs  []Named[TestStub] `yaml:"stubs,omitempty" doc:"by step: what stands in for sinks from here on"`
+	Stubs  []Named[TestStub] `yaml:"stubs,omitempty" doc:"by step: what stands in for handlers and sinks from here on"`
 	Events []TestEvent       `yaml:"events,omitempty" doc:"events that come in, one after another"`
 	Raw    []JSON            `yaml:"raw,omitempty" doc:"bodies that come in as they stand: text, or a value that becomes JSON"`
 	After  time.Duration     `yaml:"after,omitempty" doc:"how far the clock moves then: retries, back-offs, batches and schedules happen on the way" example:"5m"`
@@ -73,10 +73,11 @@ type TestEvent struct {
 	Metadata JSON   `yaml:"metadata,omitempty" doc:"what its transport says beside it: a map"`
 }
 
-// TestStub stands in for a sink.
+// TestStub stands in for a sink or a handler.
 type TestStub struct {
-	Pos  Pos
-	Fail *TestFail `yaml:"fail" doc:"how it fails"`
+	Pos    Pos
+	Answer JSON      `yaml:"answer,omitempty" doc:"of a handler: what those whom it asks answer; of one that asks nobody, what goes into the event's data (a map), or the events that it gives (a list)"`
+	Fail   *TestFail `yaml:"fail,omitempty" doc:"how it fails"`
 }
 
 // TestFail is how a stub fails.
@@ -102,6 +103,7 @@ type TestExpect struct {
 	Filtered  TestCount             `yaml:"filtered,omitempty" doc:"source events that were not wanted: number or ids"`
 	Duplicate TestCount             `yaml:"duplicate,omitempty" doc:"source events that had come before: number or ids"`
 	Dropped   TestCount             `yaml:"dropped,omitempty" doc:"source events that a step said to drop: number or ids"`
+	Unrouted  TestCount             `yaml:"unrouted,omitempty" doc:"events that no case of a branch took; they count as filtered too: their number"`
 	Waiting   TestCount             `yaml:"waiting,omitempty" doc:"source events that still have no outcome, as they wait for another attempt: number or ids"`
 	Poisoned  []TestPoisoned        `yaml:"poisoned,omitempty" doc:"events that were parked, in the intake and in relays"`
 }

@@ -238,7 +238,7 @@ func (t *testDecoder) stubs(stubs []Named[TestStub], under []*Pipeline) {
 		named := StepNames(p)
 		for i, s := range AllSteps(p.Steps) {
 			all = append(all, named[i])
-			if s.Forward != nil {
+			if s.Forward != nil || s.Handle != nil {
 				may = append(may, named[i])
 			}
 			if s.Forward != nil && s.Name == "" {
@@ -255,11 +255,49 @@ func (t *testDecoder) stubs(stubs []Named[TestStub], under []*Pipeline) {
 		default:
 			t.fail(s.Pos, "", CodeUnknownName, fmt.Sprintf("no step is called %q", s.Name), suggestOr(s.Name, may, "stubs are for "))
 		}
+		if s.Value.Answer.IsZero() && s.Value.Fail == nil {
+			t.fail(s.Pos, "", CodeMissingField, "the stub neither answers nor fails", "write `answer:` or `fail:`")
+		}
+		t.answer(s, under)
 		if f := s.Value.Fail; f != nil && f.Code != "" {
 			t.code(s.Pos, f.Code)
 		}
 	}
 }
+
+// answer checks what a stub answers: only handlers do.
+func (t *testDecoder) answer(s *Named[TestStub], under []*Pipeline) {
+	j := &s.Value.Answer
+	if j.IsZero() {
+		return
+	}
+	for _, p := range under {
+		named := StepNames(p)
+		for i, step := range AllSteps(p.Steps) {
+			if step.Forward != nil && (named[i] == s.Name || RelayName(step) == s.Name) {
+				t.fail(j.Pos, "", CodeBadValue, "a sink answers nothing: it takes the events, or fails", "take answer away")
+				return
+			}
+		}
+	}
+	if j.Kind != JSONList {
+		return
+	}
+	for i := range j.Items {
+		e := &j.Items[i]
+		if e.Kind != JSONObject {
+			t.fail(e.Pos, "", CodeWrongType, "an event is a map", "a list is the events that the handler gives, a map goes into the event's data")
+			continue
+		}
+		for _, f := range e.Fields {
+			if !contains(emittedFields, f.Name) {
+				t.fail(f.Pos, "", CodeUnknownField, fmt.Sprintf("an event has no field %q", f.Name), suggestOr(f.Name, emittedFields, "fields: "))
+			}
+		}
+	}
+}
+
+var emittedFields = []string{"id", "type", "source", "subject", "time", "data", "metadata", "stream"}
 
 func (t *testDecoder) step(s *TestStep, under []*Pipeline) {
 	if s.To != "" && under != nil {
@@ -306,6 +344,9 @@ func (t *testDecoder) step(s *TestStep, under []*Pipeline) {
 				steps = append(steps, RelayName(s))
 			}
 		}
+	}
+	if x.Unrouted.IDs != nil {
+		t.fail(x.Unrouted.Pos, "", CodeWrongType, "unrouted wants a number of events", "")
 	}
 	for i := range x.Poisoned {
 		e := &x.Poisoned[i]

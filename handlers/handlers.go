@@ -38,6 +38,14 @@ type Handler interface {
 	Close() error
 }
 
+// Asking is a handler that asks others, over a network or otherwise. Tests of pipelines (leat test) hand it their answers,
+// and never let it ask.
+type Asking interface {
+	Handler
+	// Answered does what Handle does once the others have answered; answer is JSON, in the handler's own terms.
+	Answered(e event.Recorded, answer []byte) ([]Emitted, error)
+}
+
 // Emitted is an event that a handler gives.
 //
 // An empty ID becomes one that a repeat makes again. Raw and Changed are the engine's: an event that comes out as it went

@@ -78,7 +78,10 @@ func (h *handleStep) run(*exec) error { return nil }
 
 func (h *handleStep) spread(x *exec) ([]child, error) {
 	if h.limiter != nil {
-		if err := h.limiter.Wait(x.ctx); err != nil {
+		now := h.pipe.now()
+		turn := h.limiter.ReserveN(now, 1)
+		if wait := turn.DelayFrom(now); wait > 0 && !h.pipe.sleep(wait, x.ctx) {
+			turn.CancelAt(h.pipe.now())
 			return nil, errStopped
 		}
 	}

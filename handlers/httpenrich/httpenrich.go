@@ -99,7 +99,7 @@ type answer struct {
 	there bool
 }
 
-var _ handlers.Handler = (*Handler)(nil)
+var _ handlers.Asking = (*Handler)(nil)
 
 // Open makes a handler; it does not connect.
 func Open(_ context.Context, c Config, env handlers.Env) (handlers.Handler, error) {
@@ -155,8 +155,22 @@ func (h *Handler) Handle(ctx context.Context, e event.Recorded) ([]handlers.Emit
 		}
 		h.cache.Put(key, a)
 	}
+	return h.given(e, req.URL.Host, a)
+}
+
+// Answered implements handlers.Asking: body is what the endpoint would say.
+func (h *Handler) Answered(e event.Recorded, body []byte) ([]handlers.Emitted, error) {
+	a, err := h.read("the endpoint", body)
+	if err != nil {
+		return nil, err
+	}
+	return h.given(e, "the endpoint", a)
+}
+
+// given puts what the endpoint said into the event.
+func (h *Handler) given(e event.Recorded, host string, a answer) ([]handlers.Emitted, error) {
 	if !a.there {
-		err := fmt.Errorf("http_enrich: %s knows nothing of it", req.URL.Host)
+		err := fmt.Errorf("http_enrich: %s knows nothing of it", host)
 		switch h.cfg.Missing {
 		case "skip":
 			return nil, event.Skip(err.Error())
@@ -235,7 +249,7 @@ func (h *Handler) ask(ctx context.Context, req *http.Request) (answer, error) {
 	case code == http.StatusNoContent:
 		return answer{json: []byte("null"), there: true}, nil
 	case code >= 200 && code < 300:
-		return h.read(req, body)
+		return h.read(req.URL.Host, body)
 	case httpclient.Down(code):
 		return answer{}, event.Unavailable(after, said)
 	case code >= 500 && told:
@@ -247,12 +261,12 @@ func (h *Handler) ask(ctx context.Context, req *http.Request) (answer, error) {
 }
 
 // read takes what is wanted out of an answer.
-func (h *Handler) read(req *http.Request, body []byte) (answer, error) {
+func (h *Handler) read(host string, body []byte) (answer, error) {
 	if len(body) > int(h.cfg.MaxAnswer) {
-		return answer{}, event.Poison(fmt.Errorf("http_enrich: %s answered with more than max_answer, %d bytes", req.URL.Host, h.cfg.MaxAnswer))
+		return answer{}, event.Poison(fmt.Errorf("http_enrich: %s answered with more than max_answer, %d bytes", host, h.cfg.MaxAnswer))
 	}
 	if err := rawjson.Check(body); err != nil {
-		return answer{}, event.Poison(fmt.Errorf("http_enrich: the answer of %s is no JSON: %w", req.URL.Host, err))
+		return answer{}, event.Poison(fmt.Errorf("http_enrich: the answer of %s is no JSON: %w", host, err))
 	}
 	if h.pick != nil {
 		part, ok := rawjson.Get(body, h.pick...)

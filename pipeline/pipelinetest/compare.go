@@ -17,14 +17,14 @@ import (
 
 // given is what a step gave, and what is there after it.
 type outcome struct {
-	appended  map[string][]event.Recorded // by stream
-	order     []string                    // of streams
-	sent      []sent
-	settled   []*arrival
-	waiting   []*arrival
-	parked    []poison.Entry // those of this step that failed
-	held      []poison.Entry
-	unmatched int
+	appended map[string][]event.Recorded // by stream
+	order    []string                    // of streams
+	sent     []sent
+	settled  []*arrival
+	waiting  []*arrival
+	parked   []poison.Entry // those of this step that failed
+	held     []poison.Entry
+	unrouted int
 }
 
 // gather looks at what the step that was just played gave.
@@ -71,6 +71,10 @@ func (w *world) gather() (*outcome, error) {
 			}
 		}
 	}
+	for _, p := range w.daemon.Summary().Pipelines {
+		g.unrouted += int(p.Unrouted)
+	}
+	w.unrouted, g.unrouted = g.unrouted, g.unrouted-w.unrouted
 	for _, p := range w.under {
 		g.settled = append(g.settled, w.feeds[p.Name].take()...)
 		g.waiting = append(g.waiting, w.feeds[p.Name].waiting()...)
@@ -103,6 +107,9 @@ func (w *world) compare(s *config.TestStep, last bool) ([]Failure, error) {
 	c.count("filtered", x.Filtered, g.with(event.Filtered))
 	c.count("duplicate", x.Duplicate, g.with(event.Duplicate))
 	c.count("dropped", x.Dropped, g.with(event.Dropped))
+	if x.Unrouted.Given && x.Unrouted.N != g.unrouted {
+		c.fail(&differ{first: x.Unrouted.Pos}, x.Unrouted.Pos, fmt.Sprintf("unrouted: %d, expected %d", g.unrouted, x.Unrouted.N))
+	}
 	c.count("waiting", x.Waiting, ids(g.waiting))
 	if last && !x.Waiting.Given && len(g.waiting) > 0 && len(c.failures) == 0 {
 		c.failures = append(c.failures, w.stuck(g.waiting, pos))

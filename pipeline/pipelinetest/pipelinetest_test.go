@@ -15,6 +15,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/handlers"
+	_ "github.com/leatdev/leat/handlers/httpenrich"
+	"github.com/leatdev/leat/pipeline/event"
 	_ "github.com/leatdev/leat/pipeline/eventstore/memory"
 	"github.com/leatdev/leat/pipeline/pipelinetest"
 	_ "github.com/leatdev/leat/sinks/stdout"
@@ -182,4 +185,44 @@ func BenchmarkHundred(b *testing.B) {
 			b.Fatal(text(rep))
 		}
 	}
+}
+
+// The handlers of the scripts.
+func init() {
+	handlers.Register("double", func(context.Context, struct{}, handlers.Env) (handlers.Handler, error) {
+		return handlers.Func(func(_ context.Context, e event.Recorded) ([]handlers.Emitted, error) {
+			return handlers.Events(e.Event, e.Event), nil
+		}), nil
+	})
+	handlers.Register("never", func(context.Context, struct{}, handlers.Env) (handlers.Handler, error) {
+		return never(make(chan struct{})), nil
+	})
+	handlers.Register("count", func(context.Context, struct{}, handlers.Env) (handlers.Handler, error) {
+		return counter{}, nil
+	})
+}
+
+// never comes back before it is closed, whatever becomes of its context.
+type never chan struct{}
+
+func (n never) Handle(context.Context, event.Recorded) ([]handlers.Emitted, error) {
+	<-n
+	return nil, nil
+}
+
+func (n never) Close() error {
+	close(n)
+	return nil
+}
+
+// counter keeps how many events a stream has.
+type counter struct{ handlers.Closing }
+
+func (counter) StateTables() []string { return []string{"counts"} }
+
+func (counter) Handle(_ context.Context, e event.Recorded) ([]handlers.Emitted, error) {
+	out := handlers.Events(e.Event)
+	out[0].Stream = event.Stream{Type: "counted", ID: "x"}
+	out[0].State = &handlers.State{Table: "counts", Version: 1, Data: []byte(`{"seen":"` + e.ID + `"}`)}
+	return out, nil
 }

@@ -3,10 +3,14 @@ package pipelinetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/rawjson"
 	"github.com/leatdev/leat/sinks"
 )
 
@@ -49,6 +53,104 @@ func (s *stub) call(ctx context.Context) error {
 		return event.RetryAfter(f.RetryAfter, err)
 	}
 	return err
+}
+
+// answer gives what the test says that it answers; false where it says nothing.
+func (s *stub) answer() (config.JSON, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.is.Answer, !s.is.Answer.IsZero()
+}
+
+// handler is a handler with a stub in front of it.
+type handler struct {
+	handlers.Handler
+	stub *stub
+}
+
+// stubbed puts a stub in front of a handler. One that keeps states still does.
+func stubbed(h handlers.Handler, s *stub) handlers.Handler {
+	if st, ok := h.(handlers.Stateful); ok {
+		return &stateful{handler{h, s}, st}
+	}
+	return &handler{h, s}
+}
+
+type stateful struct {
+	handler
+	handlers.Stateful
+}
+
+// Handle implements handlers.Handler.
+func (h *handler) Handle(ctx context.Context, e event.Recorded) ([]handlers.Emitted, error) {
+	if err := h.stub.call(ctx); err != nil {
+		return nil, err
+	}
+	answer, given := h.stub.answer()
+	asking, asks := h.Handler.(handlers.Asking)
+	switch {
+	case given && asks:
+		return asking.Answered(e, answer.Append(nil))
+	case asks:
+		return nil, event.Poison(errors.New("in a test the handler asks nobody: write what is answered, `stubs: { STEP: { answer: … } }`"))
+	case !given:
+		return h.Handler.Handle(ctx, e)
+	case answer.Kind == config.JSONList:
+		out := make([]handlers.Emitted, len(answer.Items))
+		for i := range answer.Items {
+			var err error
+			if out[i], err = emitted(e.Event, &answer.Items[i]); err != nil {
+				return nil, event.Poison(fmt.Errorf("the stub's event %d: %w", i, err))
+			}
+		}
+		return out, nil
+	case answer.Kind == config.JSONObject:
+		data := e.Data
+		if rawjson.KindOf(data) != rawjson.KindObject {
+			data = []byte("{}")
+		}
+		for i := range answer.Fields {
+			var err error
+			if data, err = rawjson.Set(data, []string{answer.Fields[i].Name}, answer.Fields[i].Value.Append(nil)); err != nil {
+				return nil, event.Poison(err)
+			}
+		}
+		e.Data = data
+		return handlers.Events(e.Event), nil
+	}
+	e.Data = answer.Append(nil)
+	return handlers.Events(e.Event), nil
+}
+
+// emitted makes an event of what a stub says of it; the rest is as in the event that came.
+func emitted(e event.Event, j *config.JSON) (handlers.Emitted, error) {
+	out := handlers.Emitted{Event: e}
+	var err error
+	for i := range j.Fields {
+		v := &j.Fields[i].Value
+		switch j.Fields[i].Name {
+		case "id":
+			out.ID = v.Text
+		case "type":
+			out.Type = v.Text
+		case "source":
+			out.Source = v.Text
+		case "subject":
+			out.Subject = v.Text
+		case "time":
+			out.Time, err = time.Parse(time.RFC3339, v.Text)
+		case "stream":
+			out.Stream, err = event.ParseStream(v.Text)
+		case "data":
+			out.Data = v.Append(nil)
+		case "metadata":
+			out.Metadata = v.Append(nil)
+		}
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
 }
 
 // sent is an event that a relay brought to its sink.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
@@ -43,9 +44,10 @@ type world struct {
 	reached map[place]int
 
 	// What earlier steps have looked at.
-	heads  map[string]int64
-	parked map[string]map[int64]bool
-	looked int // of sent
+	heads    map[string]int64
+	parked   map[string]map[int64]bool
+	looked   int // of sent
+	unrouted int
 }
 
 // place is a step of a pipeline.
@@ -96,6 +98,13 @@ func newWorld(ctx context.Context, cfg *config.Config, t *config.Test, r *rest) 
 		},
 		OpenSink: func(_ context.Context, _ config.Plugin, env sinks.Env) (sinks.Sink, error) {
 			return &recorder{w: w, pipeline: env.Pipeline, relay: env.Relay, stub: w.stub(env.Pipeline, env.Relay)}, nil
+		},
+		OpenHandler: func(ctx context.Context, p config.Plugin, env handlers.Env) (handlers.Handler, error) {
+			h, err := handlers.Open(ctx, p, env)
+			if err != nil {
+				return nil, err
+			}
+			return stubbed(h, w.stub(env.Pipeline, env.Step)), nil
 		},
 		OpenSource: func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error) {
 			f := w.feeds[env.Pipeline]
@@ -298,12 +307,21 @@ const leave = 10 * time.Second
 // end stops the daemon and lets go of everything.
 func (w *world) end() error {
 	w.stop()
-	timer := time.NewTimer(leave)
-	defer timer.Stop()
-	select {
-	case <-w.ended:
-	case <-timer.C:
-		return fmt.Errorf("the pipeline did not stop within %s", leave)
+	// What is given some time to stop is given it by the test's clock, which moves on by itself now.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for begun, ended := time.Now(), false; !ended; {
+		select {
+		case <-w.ended:
+			ended = true
+		case <-tick.C:
+			if time.Since(begun) > leave {
+				return fmt.Errorf("the pipeline did not stop within %s", leave)
+			}
+			if at, ok := w.clock.Next(); ok {
+				w.clock.Set(at)
+			}
+		}
 	}
 	w.tapped.Wait()
 	w.mu.Lock()
