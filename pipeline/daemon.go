@@ -390,6 +390,13 @@ func (d *Daemon) Status() Status {
 	return s
 }
 
+// StoreNames gives the names of the open stores, in order.
+func (d *Daemon) StoreNames() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.stores))
+}
+
 // Store gives an open store.
 func (d *Daemon) Store(name string) (eventstore.Store, bool) {
 	d.mu.Lock()

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -67,7 +69,11 @@ type stalling struct {
 
 func (s stalling) Write(p []byte) (int, error) {
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeStall)) // a test's recorder has none
-	return s.w.Write(p)
+	n, err := s.w.Write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		stalled()
+	}
+	return n, err
 }
 
 func (l *lines) write(line []byte) error {
@@ -85,9 +91,11 @@ func (l *lines) encode(v any) error {
 }
 
 // flush sends what is buffered, for answers whose lines are far apart.
-func (l *lines) flush() {
-	_ = l.buf.Flush()
-	_ = l.control.Flush()
+func (l *lines) flush() error {
+	if err := l.buf.Flush(); err != nil {
+		return err
+	}
+	return l.control.Flush()
 }
 
 func (l *lines) start() {

@@ -12,9 +12,13 @@ import (
 // routeAPI lists the API, a file for each subject.
 func (s *Server) routeAPI() {
 	s.routeDaemon()
+	s.routeCapabilities()
 	s.routeEvents()
+	s.routeCommit()
+	s.routeSubscribe()
 	s.routeTables()
 	s.routePoison()
+	s.routeState()
 	s.routeServerless()
 	s.routeDocument()
 }

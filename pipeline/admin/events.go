@@ -100,6 +100,9 @@ type readIn struct {
 	Max       int64     `query:"max" minimum:"0" doc:"at most so many; 0: all"`
 	Backwards bool      `query:"backwards" doc:"the last first"`
 	Since     time.Time `query:"since" doc:"only what was recorded since"`
+	OfType    string    `query:"of_type" doc:"with of_id: the stream, where its type has a slash"`
+	OfID      string    `query:"of_id"`
+	Form      string    `query:"form" enum:"plain,exact" default:"plain" doc:"exact: each event with all that the store has of it, for Go clients"`
 }
 
 func readEvents(ctx context.Context, st eventstore.Store, in *readIn) (*Lines, error) {
@@ -108,13 +111,20 @@ func readEvents(ctx context.Context, st eventstore.Store, in *readIn) (*Lines, e
 		return nil, err
 	}
 	o := eventstore.ReadOptions{From: in.From, To: in.To, Max: in.Max, Backwards: in.Backwards, SinceTime: in.Since, Filter: in.filter()}
+	if in.OfType != "" || in.OfID != "" {
+		s = event.Stream{Type: in.OfType, ID: in.OfID}
+	}
 	events := st.ReadAll(ctx, o)
 	if !s.IsZero() {
 		events = st.ReadStream(ctx, s, o)
 	}
 	return list(func(l *lines) error {
 		for e, err := range events {
-			if err == nil {
+			switch {
+			case err != nil:
+			case in.Form == "exact":
+				err = l.encode(wire.ExactOf(e))
+			default:
 				err = l.encode(wire.EventOf(e))
 			}
 			if err != nil {
@@ -161,7 +171,7 @@ func verifyStore(ctx context.Context, st eventstore.Store, _ *OfStore) (*Lines, 
 		v, err := st.Verify(ctx, func(f eventstore.Fault) {
 			w := wire.FaultOf(f)
 			_ = l.encode(wire.VerifyLine{Fault: &w}) // a reader that has gone ends the context too
-			l.flush()
+			_ = l.flush()
 		})
 		if err != nil {
 			return err

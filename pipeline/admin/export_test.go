@@ -1,10 +1,27 @@
 package admin
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // LookAgain makes the next connection look at the files of the certificate, whatever their times are.
 func LookAgain(s *Server) {
 	s.certificates.mu.Lock()
 	defer s.certificates.mu.Unlock()
 	s.certificates.looked, s.certificates.stamp = time.Time{}, [3]time.Time{}
+}
+
+// End ends subscriptions as the end of the listener does.
+func (s *Server) End() { close(s.ending) }
+
+// Stalled is closed when a reader was cut off, after StallAfter.
+var Stalled chan struct{}
+
+// StallAfter shortens the time in which a piece must get away.
+func StallAfter(d time.Duration) (restore func()) {
+	Stalled = make(chan struct{})
+	was, once := writeStall, sync.Once{}
+	writeStall, stalled = d, func() { once.Do(func() { close(Stalled) }) }
+	return func() { writeStall, stalled = was, func() {} }
 }

@@ -89,7 +89,7 @@ func send(ctx context.Context, r *http.Request, out *lines, samples iter.Seq[tap
 		out.kind = "text/event-stream"
 	}
 	out.start()
-	out.flush() // the reader sees that it listens
+	_ = out.flush() // the reader sees that it listens
 	alive := time.NewTicker(tapKeepAlive)
 	defer alive.Stop()
 	for {
@@ -113,6 +113,6 @@ func send(ctx context.Context, r *http.Request, out *lines, samples iter.Seq[tap
 		if err != nil {
 			return // the reader has gone
 		}
-		out.flush()
+		_ = out.flush()
 	}
 }

@@ -51,6 +51,7 @@ func operate[In, Out any](s *Server, scope Scope, op huma.Operation, h func(ctx 
 	}
 	op.Description = strings.TrimSpace(op.Description + "\n\nScope: " + scope.String() + ".")
 	_, streams := any((*Out)(nil)).(*Lines)
+	streams = streams || op.Metadata[patient] != nil
 	s.registering = scope
 	huma.Register(s.api, op, func(ctx context.Context, in *In) (*Out, error) {
 		d := s.daemon.Load()
@@ -69,6 +70,9 @@ func operate[In, Out any](s *Server, scope Scope, op huma.Operation, h func(ctx 
 		return out, nil
 	})
 }
+
+// patient marks, in an operation's metadata, what bounds its time itself.
+const patient = "patient"
 
 // OfStore is the part of an input that names the store; operations on a store embed it.
 type OfStore struct {
@@ -173,7 +177,7 @@ func (s *Server) newAPI(version string) huma.API {
 		Marshal: func(w io.Writer, v any) error {
 			b, err := wire.Line(v)
 			if err == nil {
-				_, err = w.Write(b)
+				_, _ = w.Write(b) // to a reader that has gone; huma would panic
 			}
 			return err
 		},

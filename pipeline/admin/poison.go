@@ -41,6 +41,7 @@ type listParkedIn struct {
 	ID       []int64        `query:"id,explode" doc:"only these; may be repeated"`
 	Pipeline string         `query:"pipeline"`
 	Step     string         `query:"step"`
+	Relay    string         `query:"relay"`
 	Code     string         `query:"code"`
 	Stream   string         `query:"stream" doc:"type/id"`
 	State    []poison.State `query:"state,explode" doc:"parked, held or retrying; may be repeated"`
@@ -50,7 +51,7 @@ type listParkedIn struct {
 
 func listParked(ctx context.Context, st eventstore.Store, in *listParkedIn) (*Lines, error) {
 	f, err := (&wire.Selection{
-		IDs: in.ID, Pipeline: in.Pipeline, Step: in.Step, Code: in.Code, Stream: in.Stream, States: in.State, Since: in.Since, Max: in.Max,
+		IDs: in.ID, Pipeline: in.Pipeline, Step: in.Step, Relay: in.Relay, Code: in.Code, Stream: in.Stream, States: in.State, Since: in.Since, Max: in.Max,
 	}).Filter()
 	if err != nil {
 		return nil, &wire.RequestError{Err: err}
@@ -92,6 +93,8 @@ func countParked(ctx context.Context, st eventstore.Store, in *selectionIn) (*Bo
 	return body(wire.Count{N: n, Oldest: oldest}, err)
 }
 
+var errNothing = badRequest("nothing is selected: name ids, a pipeline, a code …, or set all")
+
 // selected gives the store and the filter. A selection of nothing is a mistake, not everything.
 func (d *Daemon) selected(in *selectionIn) (eventstore.Store, poison.Filter, error) {
 	st, err := d.store(in.Store)
@@ -102,8 +105,8 @@ func (d *Daemon) selected(in *selectionIn) (eventstore.Store, poison.Filter, err
 	if err != nil {
 		return nil, f, &wire.RequestError{Err: err}
 	}
-	if !in.Body.All && len(f.IDs) == 0 && f.Pipeline == "" && f.Step == "" && f.Code == "" && f.Stream.IsZero() && f.Since.IsZero() {
-		return nil, f, badRequest("nothing is selected: name ids, a pipeline, a code …, or set all")
+	if in.Body.Nothing() {
+		return nil, f, errNothing
 	}
 	return st, f, nil
 }

@@ -31,6 +31,8 @@ type Daemon struct {
 	Status func() any
 	// Store finds a store by its name in the config.
 	Store func(name string) (eventstore.Store, bool)
+	// Stores gives the names of the open stores.
+	Stores func() []string
 	// Default is the store of routes that name none; "": main.
 	Default string
 	// Retry wakes a pipeline's retry of parked events; "" wakes all pipelines.
@@ -82,8 +84,13 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 60 * time.Second
 	idleTimeout   = 90 * time.Second
-	writeStall    = 30 * time.Second
 	closeTimeout  = 3 * time.Second
+)
+
+// writeStall is how long a piece of an answer may take to get away; stalled is called where one did not.
+var (
+	writeStall = 30 * time.Second
+	stalled    = func() {}
 )
 
 // New makes a server that does not listen yet.

@@ -1,3 +1,12 @@
+// Package client is the event store behind the API of a leat daemon, for Go programs.
+//
+//	c, err := client.Connect("https://leat.example:8087", "main", client.WithKey(os.Getenv("LEAT_API_KEY")))
+//
+// Client reads, appends and subscribes as the embedded store does, over iterators that fetch pages as they are asked for. Errors
+// are those of the store's contract: errors.As finds a *ConflictError, errors.Is the sentinels of package eventstore. What
+// can be repeated is repeated where the outcome is unknown: events have their ids before the first attempt, so that
+// nothing is written twice, and a read that breaks off goes on behind the last event. Store gives the whole contract,
+// with errors.ErrUnsupported for what does not travel.
 package client
 
 import (
@@ -13,8 +22,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/apd/v3"
@@ -30,12 +41,20 @@ import (
 // ErrUnreachable is wrapped where no daemon answers.
 var ErrUnreachable = errors.New("client: no daemon answers")
 
+// ConflictError says that a stream was not where an append expected it.
+type ConflictError = eventstore.ConflictError
+
 // Client speaks to a daemon's API. It is safe for concurrent use.
 type Client struct {
-	base  string
-	store string
-	key   config.Secret
-	http  *http.Client
+	base     string
+	store    string
+	key      config.Secret
+	attempts int
+	http     *http.Client
+
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	reached atomic.Bool // the daemon has answered once
 }
 
 // Option changes how a client connects.
@@ -49,6 +68,13 @@ func WithKey(key string) Option {
 // WithTLS sets what an https connection trusts and shows: root certificates, a certificate of the client's own.
 func WithTLS(t *tls.Config) Option {
 	return func(c *Client) { c.http.Transport.(*http.Transport).TLSClientConfig = t }
+}
+
+// WithAttempts says how often a request is sent that may be repeated and whose outcome is unknown, or that the daemon
+// has no time for; 1: once. The default is 5, with waits from 50 ms that double. A daemon that has never answered is not
+// waited for.
+func WithAttempts(n int) Option {
+	return func(c *Client) { c.attempts = max(n, 1) }
 }
 
 // Connect makes a client for a daemon at an address (host:port, or an http or https URL) and one of its stores. It does
@@ -69,15 +95,17 @@ func Connect(server, store string, options ...Option) (*Client, error) {
 		transport.Proxy = nil // a daemon on this machine is never behind one
 	}
 	transport.MaxIdleConnsPerHost = 64
-	c := &Client{base: strings.TrimSuffix(u.String(), "/"), store: store, http: &http.Client{Transport: transport}}
+	c := &Client{base: strings.TrimSuffix(u.String(), "/"), store: store, attempts: 5, http: &http.Client{Transport: transport}}
+	c.life, c.end = context.WithCancel(context.Background())
 	for _, o := range options {
 		o(c)
 	}
 	return c, nil
 }
 
-// Close lets go of idle connections.
+// Close ends what is under way, with eventstore.ErrClosed, and lets go of the connections.
 func (c *Client) Close() error {
+	c.end()
 	c.http.CloseIdleConnections()
 	return nil
 }
@@ -113,6 +141,7 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 		}
 		return nil, fmt.Errorf("client: %w", err)
 	}
+	c.reached.Store(true)
 	return res, nil
 }
 
@@ -120,8 +149,9 @@ func (c *Client) path(rest string) string {
 	return "/api/v1/stores/" + url.PathEscape(c.store) + "/" + rest
 }
 
-// call makes one request that answers with one JSON value.
-func (c *Client) call(ctx context.Context, method, path string, q url.Values, in, out any) error {
+// call makes one request that answers with one JSON value. It is sent again where that is harmless: GETs, and what
+// repeatable says.
+func (c *Client) call(ctx context.Context, method, path string, q url.Values, in, out any, repeatable ...bool) error {
 	var body []byte
 	switch in := in.(type) {
 	case nil:
@@ -133,18 +163,26 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, in
 			return err
 		}
 	}
-	res, err := c.send(ctx, method, path, q, body)
-	if err != nil {
-		return err
+	once := func(ctx context.Context) error {
+		res, err := c.send(ctx, method, path, q, body)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if err := refused(res); err != nil {
+			return err
+		}
+		if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+			return fmt.Errorf("%w: %w", errBroken, err)
+		}
+		return nil
 	}
-	defer res.Body.Close()
-	if err := refused(res); err != nil {
-		return err
+	if method == http.MethodGet || len(repeatable) > 0 {
+		return c.again(ctx, once)
 	}
-	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-		return fmt.Errorf("client: the daemon's answer: %w", err)
-	}
-	return nil
+	ctx, done := c.during(ctx)
+	defer done()
+	return c.closed(once(ctx))
 }
 
 func refused(res *http.Response) error {
@@ -152,17 +190,27 @@ func refused(res *http.Response) error {
 		return nil
 	}
 	b, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	no := &refusal{status: res.StatusCode}
+	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
+		no.after = time.Duration(n) * time.Second
+	}
 	var p wire.Problem
 	if json.Unmarshal(b, &p) == nil && p.Code != "" {
-		return &p
+		no.err = &p
+	} else {
+		no.err = fmt.Errorf("client: the daemon answers %s: %s", res.Status, bytes.TrimSpace(b))
 	}
-	return fmt.Errorf("client: the daemon answers %s: %s", res.Status, bytes.TrimSpace(b))
+	return no
 }
 
 // list makes one request that answers with lines, and calls each with every one of them.
 func (c *Client) list(ctx context.Context, path string, q url.Values, each func(line []byte) (more bool, err error)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // a reader that stops early ends the request
+	ctx, done := c.during(ctx)
+	defer done() // a reader that stops early ends the request
+	return c.closed(c.lines(ctx, path, q, each))
+}
+
+func (c *Client) lines(ctx context.Context, path string, q url.Values, each func(line []byte) (more bool, err error)) error {
 	res, err := c.send(ctx, http.MethodGet, path, q, nil)
 	if err != nil {
 		return err
@@ -174,8 +222,8 @@ func (c *Client) list(ctx context.Context, path string, q url.Values, each func(
 	in := bufio.NewReaderSize(res.Body, 64<<10)
 	for {
 		line, err := in.ReadBytes('\n')
-		if len(bytes.TrimSpace(line)) > 0 {
-			if more, err := each(line); err != nil || !more {
+		if err == nil || errors.Is(err, io.EOF) && len(line) > 0 {
+			if more, err := each(bytes.TrimSpace(line)); err != nil || !more {
 				return err
 			}
 		}
@@ -183,7 +231,7 @@ func (c *Client) list(ctx context.Context, path string, q url.Values, each func(
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("client: the daemon's answer broke off: %w", err)
+			return fmt.Errorf("%w: %w", errBroken, err)
 		}
 	}
 	if t := res.Trailer.Get(wire.ErrorTrailer); t != "" {
@@ -200,6 +248,9 @@ func (c *Client) list(ctx context.Context, path string, q url.Values, each func(
 func each[T any](ctx context.Context, c *Client, path string, q url.Values, back func(line []byte) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		err := c.list(ctx, path, q, func(line []byte) (bool, error) {
+			if len(line) == 0 {
+				return true, nil
+			}
 			v, err := back(line)
 			if err != nil {
 				return false, fmt.Errorf("client: the daemon's answer: %w", err)
@@ -246,43 +297,34 @@ func (c *Client) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.
 	})
 }
 
-// ReadStream reads a stream.
-func (c *Client) ReadStream(ctx context.Context, s event.Stream, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error] {
-	q := reading(o)
-	q.Set("stream", s.String())
-	return each(ctx, c, c.path("events"), q, recorded)
-}
-
-// ReadAll reads the log.
-func (c *Client) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error] {
-	return each(ctx, c, c.path("events"), reading(o), recorded)
-}
-
-func reading(o eventstore.ReadOptions) url.Values {
-	q := url.Values{"type": o.Filter.Types, "stream_type": o.Filter.StreamTypes, "origin": o.Filter.Origins}
-	putNumber(q, "from", o.From)
-	putNumber(q, "to", o.To)
-	putNumber(q, "max", o.Max)
-	if o.Backwards {
-		q.Set("backwards", "true")
-	}
-	putTime(q, "since", o.SinceTime)
-	return q
-}
-
-func recorded(line []byte) (*event.Recorded, error) {
-	var w wire.Event
-	if err := json.Unmarshal(line, &w); err != nil {
-		return nil, err
-	}
-	return w.Back()
-}
-
-// Append writes events to one stream.
+// Append writes events to one stream, all or none. Events without an id get one.
 func (c *Client) Append(ctx context.Context, s event.Stream, a wire.Append) (wire.Appended, error) {
 	var out wire.Appended
-	err := c.call(ctx, http.MethodPost, c.path("events"), url.Values{"stream": {s.String()}}, a, &out)
+	a.Events = withIDs(a.Events)
+	err := c.call(ctx, http.MethodPost, c.path("events"), url.Values{"stream": {s.String()}}, a, &out, true)
 	return out, err
+}
+
+// AppendAll writes events to several streams, all or none. Events without an id get one.
+func (c *Client) AppendAll(ctx context.Context, appends ...wire.AppendTo) ([]wire.Appended, error) {
+	in := wire.AppendAll{Appends: slices.Clone(appends)}
+	for i := range in.Appends {
+		in.Appends[i].Events = withIDs(in.Appends[i].Events)
+	}
+	var out wire.AppendedAll
+	err := c.call(ctx, http.MethodPost, c.path("append"), nil, in, &out, true)
+	return out.Appended, err
+}
+
+// withIDs gives events that have ids, so that a repeat is known.
+func withIDs(events []wire.Event) []wire.Event {
+	events = slices.Clone(events)
+	for i := range events {
+		if events[i].ID == "" {
+			events[i].ID = event.NewID()
+		}
+	}
+	return events
 }
 
 // Verify has the store verified; report is called with each fault.
@@ -418,6 +460,7 @@ func (c *Client) ListParked(ctx context.Context, f poison.Filter) iter.Seq2[pois
 		put(q, "stream", f.Stream.String())
 	}
 	putTime(q, "since", f.Since)
+	put(q, "relay", f.Relay)
 	putNumber(q, "max", int64(f.Max))
 	return each(ctx, c, c.path("poison"), q, func(line []byte) (poison.Entry, error) {
 		var w wire.Parked
@@ -431,13 +474,13 @@ func (c *Client) ListParked(ctx context.Context, f poison.Filter) iter.Seq2[pois
 // CountParked counts parked events.
 func (c *Client) CountParked(ctx context.Context, f poison.Filter) (int64, time.Time, error) {
 	var n wire.Count
-	err := c.call(ctx, http.MethodPost, c.path("poison/count"), nil, wire.SelectionOf(f), &n)
+	err := c.call(ctx, http.MethodPost, c.path("poison/count"), nil, wire.SelectionOf(f), &n, true)
 	return n.N, n.Oldest, err
 }
 
 // EditParked replaces a payload.
 func (c *Client) EditParked(ctx context.Context, id int64, payload []byte) error {
-	return c.call(ctx, http.MethodPut, c.path("poison/"+strconv.FormatInt(id, 10)+"/payload"), nil, payload, &wire.Count{})
+	return c.call(ctx, http.MethodPut, c.path("poison/"+strconv.FormatInt(id, 10)+"/payload"), nil, payload, &wire.Count{}, true)
 }
 
 // RetryParked has the selected events sent again.

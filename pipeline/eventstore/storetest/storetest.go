@@ -26,6 +26,8 @@ type Features struct {
 	Durable bool
 	// NoTables: Tables and Unit.Within are not there.
 	NoTables bool
+	// NoRelays: Relays, Leases, Replicas and fences are not there.
+	NoRelays bool
 	// PutOutbox commits a row to the store's outbox, as an application does, and gives its id. Nil: there is no outbox.
 	PutOutbox func(t testing.TB, s eventstore.Store, body string) int64
 }
@@ -62,11 +64,11 @@ func Run(t *testing.T, f Features, open Open) {
 		{"Subscribe", testSubscribe, false},
 		{"SubscribeFiltered", testSubscribeFiltered, false},
 		{"SubscribeConcurrent", testSubscribeConcurrent, false},
-		{"Relays", testRelays, false},
-		{"AdvanceRelay", testAdvance, false},
-		{"Leases", testLeases, false},
-		{"Fence", testFence, false},
-		{"Replicas", testReplicas, false},
+		{"Relays", testRelays, f.NoRelays},
+		{"AdvanceRelay", testAdvance, f.NoRelays},
+		{"Leases", testLeases, f.NoRelays},
+		{"Fence", testFence, f.NoRelays},
+		{"Replicas", testReplicas, f.NoRelays},
 		{"Closed", testClosed, false},
 		{"CloseUnderLoad", testCloseUnderLoad, false},
 		{"Cancelled", testCancelled, false},

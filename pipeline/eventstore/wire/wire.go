@@ -308,6 +308,7 @@ type Selection struct {
 	IDs      []int64        `json:"ids,omitempty"`
 	Pipeline string         `json:"pipeline,omitempty"`
 	Step     string         `json:"step,omitempty"`
+	Relay    string         `json:"relay,omitempty"`
 	Code     string         `json:"code,omitempty"`
 	Stream   string         `json:"stream,omitempty"`
 	States   []poison.State `json:"states,omitempty"`
@@ -320,7 +321,7 @@ type Selection struct {
 // SelectionOf gives the form that is written.
 func SelectionOf(f poison.Filter) Selection {
 	s := Selection{
-		IDs: f.IDs, Pipeline: f.Pipeline, Step: f.Step, Code: f.Code, States: f.States, Since: f.Since, Max: f.Max,
+		IDs: f.IDs, Pipeline: f.Pipeline, Step: f.Step, Relay: f.Relay, Code: f.Code, States: f.States, Since: f.Since, Max: f.Max,
 	}
 	if !f.Stream.IsZero() {
 		s.Stream = f.Stream.String()
@@ -328,9 +329,14 @@ func SelectionOf(f poison.Filter) Selection {
 	return s
 }
 
+// Nothing reports whether neither a field nor All selects anything.
+func (s *Selection) Nothing() bool {
+	return !s.All && len(s.IDs) == 0 && s.Pipeline == "" && s.Step == "" && s.Relay == "" && s.Code == "" && s.Stream == "" && len(s.States) == 0 && s.Since.IsZero()
+}
+
 // Filter gives what a store takes.
 func (s *Selection) Filter() (poison.Filter, error) {
-	f := poison.Filter{IDs: s.IDs, Pipeline: s.Pipeline, Step: s.Step, Code: s.Code, States: s.States, Since: s.Since, Max: s.Max}
+	f := poison.Filter{IDs: s.IDs, Pipeline: s.Pipeline, Step: s.Step, Relay: s.Relay, Code: s.Code, States: s.States, Since: s.Since, Max: s.Max}
 	for _, st := range s.States {
 		if st != poison.Parked && st != poison.Held && st != poison.Retrying {
 			return f, fmt.Errorf("wire: a state is parked, held or retrying, not %q", st)
