@@ -31,6 +31,8 @@ type versionInfo struct {
 	Go       string              `json:"go"`
 	Platform string              `json:"platform"`
 	Plugins  map[string][]string `json:"plugins"`
+	// Modules are those of plugins that do not come with leat.
+	Modules []moduleInfo `json:"modules,omitempty"`
 }
 
 func (a *app) versionCommand() *cobra.Command {
@@ -56,6 +58,7 @@ func (a *app) versionCommand() *cobra.Command {
 					v.Plugins[string(kind)] = append(v.Plugins[string(kind)], r.Name)
 				}
 			}
+			v.Modules = pluginModules()
 			if a.json {
 				return writeLine(a.out, v)
 			}
@@ -68,6 +71,9 @@ func (a *app) versionCommand() *cobra.Command {
 				if names := v.Plugins[string(kind)]; len(names) > 0 {
 					fmt.Fprintf(a.out, "%-8s %s\n", string(kind)+"s", list(names))
 				}
+			}
+			for _, m := range v.Modules {
+				fmt.Fprintf(a.out, "with     %s\n", m)
 			}
 			return nil
 		},

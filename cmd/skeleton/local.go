@@ -37,7 +37,7 @@ func OpenLocal(dir string) (Local, error) {
 	if err != nil {
 		return Local{}, fmt.Errorf("skeleton: %w", err)
 	}
-	if path := moduleOf(string(mod)); path != LeatModule {
+	if path := ModuleOf(string(mod)); path != LeatModule {
 		return Local{}, fmt.Errorf("%s holds the module %s, not %s", dir, path, LeatModule)
 	}
 	sum, err := os.ReadFile(filepath.Join(abs, "go.sum"))
@@ -47,8 +47,8 @@ func OpenLocal(dir string) (Local, error) {
 	return Local{Dir: abs, Requires: requires(string(mod)), Sum: string(sum)}, nil
 }
 
-// moduleOf gives the path in a go.mod's module line.
-func moduleOf(mod string) string {
+// ModuleOf gives the path in a go.mod's module line, "" where there is none.
+func ModuleOf(mod string) string {
 	for line := range strings.Lines(mod) {
 		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "module "); ok {
 			return strings.Trim(strings.TrimSpace(path), `"`)

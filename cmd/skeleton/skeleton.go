@@ -120,8 +120,13 @@ func (p Pipeline) Files() (Files, error) {
 var (
 	pipelineName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 	pluginName   = regexp.MustCompile(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
-	modulePath   = regexp.MustCompile(`^[a-z0-9]([a-zA-Z0-9._~/-]*[a-zA-Z0-9])?$`)
+	modulePath   = regexp.MustCompile(`^[a-z0-9]([a-zA-Z0-9._~/-]*[a-zA-Z0-9_])?$`)
 )
+
+// ModulePath reports whether a text can be the path of a module or a package.
+func ModulePath(s string) bool {
+	return modulePath.MatchString(s) && !strings.Contains(s, "//") && !strings.Contains(s, "..")
+}
 
 // tableName makes a table's name of a pipeline's.
 func tableName(s string) string {
@@ -159,7 +164,7 @@ func (p Plugin) Files() (Files, error) {
 		return nil, fmt.Errorf("%q is no name for a %s: small letters, digits and _, starting with a letter", p.Name, p.Kind)
 	case token.IsKeyword(pkg) || pkg == "main" || pkg == "init":
 		return nil, fmt.Errorf("%q is a word of Go, which cannot name a package", pkg)
-	case !modulePath.MatchString(p.Module) || strings.Contains(p.Module, "//") || strings.Contains(p.Module, ".."):
+	case !ModulePath(p.Module):
 		return nil, fmt.Errorf("%q is no path of a Go module: for example example.com/team/%s", p.Module, p.Name)
 	}
 	if r, ok := config.LookupPlugin(config.Kind(p.Kind), name); ok {
