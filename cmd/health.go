@@ -135,6 +135,7 @@ type status struct {
 	Pipelines []struct {
 		Name      string `json:"name"`
 		State     string `json:"state"`
+		Paused    string `json:"paused"`
 		Trouble   string `json:"trouble"`
 		Received  int64  `json:"received"`
 		Committed int64  `json:"committed"`
@@ -180,7 +181,11 @@ func (a *app) statusCommand() *cobra.Command {
 		}
 		g := newGrid(a.out, a.outColor(), "PIPELINE", "STATE", ">RECEIVED", ">FILTERED", ">COMMITTED", ">IN FLIGHT", ">PARKED")
 		for _, p := range s.Pipelines {
-			if err := g.add(p.Name, p.State, number(p.Received), number(p.Filtered), number(p.Committed+p.Delivered), number(p.InFlight), number(p.Parked)); err != nil {
+			state := p.State
+			if p.Paused == "intake" {
+				state += ", intake paused"
+			}
+			if err := g.add(p.Name, state, number(p.Received), number(p.Filtered), number(p.Committed+p.Delivered), number(p.InFlight), number(p.Parked)); err != nil {
 				return err
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/config/watch"
 	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -26,7 +27,7 @@ import (
 // running is the flags of run.
 type running struct {
 	loading
-	dryRun, strict            bool
+	dryRun, strict, watch     bool
 	data, listen              string
 	logLevel, logFormat, name string
 }
@@ -39,6 +40,10 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Run the pipelines of all files in one process. A pipeline whose input ends (a file) ends when
 everything is delivered; the command ends with the last of them and prints a summary on stderr.
 stdout is what sinks print.
+
+SIGHUP reads the files again, and --watch does so whenever they change: pipelines that differ are
+drained and started anew, the others are not touched. Files with errors change nothing.
+With --watch the command goes on after the last input has ended.
 
 Files with stores and without pipelines run an event store: the HTTP API, until SIGTERM.
 
@@ -57,6 +62,7 @@ Exit codes: 0 done; 1 something was not delivered in time, or failed; 2 the file
 	f.StringVar(&r.envFile, "env-file", "", "file of NAME=value lines that ${NAME} is looked up in first")
 	_ = c.MarkFlagFilename("env-file")
 	f.BoolVar(&r.dryRun, "dry-run", false, "read the input, but write nothing: print what would be appended, projected and forwarded")
+	f.BoolVar(&r.watch, "watch", false, "reload when the files change, those of ${file:…} too")
 	f.BoolVar(&r.strict, "strict", false, "exit code 4 where events were poisoned")
 	f.StringVar(&r.data, "data", "", "directory of the store main, whatever the files say (default $LEAT_DATA, else ./data)")
 	f.StringVar(&r.listen, "listen", "", "address of the listener, instead of server.listen; off: none")
@@ -74,14 +80,18 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	if err := oneOf("--log-format", r.logFormat, "auto", "text", "json"); err != nil {
 		return err
 	}
-	cfg, err := a.load(files, r)
+	if r.watch && r.dryRun {
+		return usagef("--dry-run and --watch exclude each other")
+	}
+	read := watch.Take(files)
+	cfg, err := a.load(files, r, read)
 	if err != nil {
 		return err
 	}
 	words := &statusLine{w: a.err}
 	log := telemetry.NewLogger(words, first(r.logLevel, cfg.Telemetry.Logs.Level), a.logFormat(first(r.logFormat, cfg.Telemetry.Logs.Format)), a.color())
 	metrics := telemetry.NewMetrics(Version())
-	o := pipeline.Options{Log: log, Metrics: metrics, Now: a.now, Stdout: a.out, Instance: r.name}
+	o := pipeline.Options{Log: log, Metrics: metrics, Now: a.now, Stdout: a.out, Instance: r.name, Stay: r.watch}
 	var dry *dryRun
 	if r.dryRun {
 		if dry, err = a.dryRun(cfg, &o); err != nil {
@@ -112,7 +122,10 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	}
 
 	d := pipeline.New(cfg, o)
-	defer watchStores(cfg, d, metrics)()
+	re := &reloader{app: a, files: files, r: r, d: d, log: log, read: read, metrics: metrics, unwatch: watchStores(cfg, d, metrics)}
+	defer func() { re.unwatch() }()
+	hup, ignore := hangups() // one that comes before everything runs is heeded then
+	defer ignore()
 	ended := make(chan struct{})
 	go func() {
 		select {
@@ -126,10 +139,16 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 		case <-ended:
 		}
 	}()
+	reloading := make(chan struct{})
+	go func() {
+		defer close(reloading)
+		re.run(soft, hup, ended)
+	}()
 	finished := a.showProgress(words, d)
 	summary, err := d.Run(soft, hard)
 	finished()
 	close(ended)
+	<-reloading
 	if dry != nil {
 		err = errors.Join(err, dry.report(context.WithoutCancel(ctx)))
 	}
@@ -162,9 +181,25 @@ func (a *app) logFormat(format string) string {
 	return "json"
 }
 
-// load reads the files; --data says where the store main is, also to files that use ${LEAT_DATA} elsewhere.
-func (a *app) load(files []string, r *running) (*config.Config, error) {
+// load reads the files and says what is wrong with them.
+func (a *app) load(files []string, r *running, read *watch.Snapshot) (*config.Config, error) {
+	cfg, diags, err := a.readConfig(files, r, read)
+	if e := a.diagnose(diags); e != nil {
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Pipelines) == 0 && r.dryRun {
+		return nil, usagef("%s: there is no pipeline to try", strings.Join(files, ", "))
+	}
+	return cfg, nil
+}
+
+// readConfig reads the files; --data says where the store main is, also to files that use ${LEAT_DATA} elsewhere.
+func (a *app) readConfig(files []string, r *running, read *watch.Snapshot) (*config.Config, config.Diagnostics, error) {
 	o := r.options(a)
+	o.Seen = read.Seen
 	if r.data != "" {
 		o.Env = func(name string) (string, bool) {
 			if name == "LEAT_DATA" {
@@ -175,20 +210,15 @@ func (a *app) load(files []string, r *running) (*config.Config, error) {
 	}
 	cfg, diags := config.Load(files, o)
 	telemetry.HideSecrets(cfg)
-	if err := a.diagnose(diags); err != nil {
-		return nil, err
+	if diags.HasErrors() || r.data == "" {
+		return cfg, diags, nil
 	}
-	if len(cfg.Pipelines) == 0 && r.dryRun {
-		return nil, usagef("%s: there is no pipeline to try", strings.Join(files, ", "))
+	plugin, err := a.dataStore(r.data)
+	if err != nil {
+		return nil, diags, err
 	}
-	if r.data != "" {
-		plugin, err := a.dataStore(r.data)
-		if err != nil {
-			return nil, err
-		}
-		cfg.Stores["main"] = plugin
-	}
-	return cfg, nil
+	cfg.Stores["main"] = plugin
+	return cfg, diags, nil
 }
 
 // listener opens the daemon's listener. The default address may be another leat's: then this one goes without, unless

@@ -21,6 +21,8 @@ type Options struct {
 	EnvFile string
 	// ReadFile reads config files and what ${file:…} names; nil is os.ReadFile.
 	ReadFile func(name string) ([]byte, error)
+	// Seen is told of each file that was read, and what was in it, for who waits for changes; nil: nobody is.
+	Seen func(name string, content []byte, err error)
 }
 
 // Load reads and checks the files of a command line; a directory stands for the *.yaml and *.yml files in it. The Config

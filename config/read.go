@@ -92,7 +92,10 @@ func (l *loader) tooLarge(name string, size int64) {
 	l.whole(name, CodeTooLarge, fmt.Sprintf("the file has %d bytes: a config may have %d (1 MiB)", size, maxFileSize), "is it data? a pipeline file names its inputs, it does not hold them")
 }
 
-func (l *loader) readFile(name string) ([]byte, error) {
+func (l *loader) readFile(name string) (b []byte, err error) {
+	if l.opts.Seen != nil {
+		defer func() { l.opts.Seen(name, b, err) }()
+	}
 	if l.opts.ReadFile != nil {
 		return l.opts.ReadFile(name)
 	}

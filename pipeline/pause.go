@@ -145,6 +145,17 @@ func (p *pipe) relayOf(name string) (*relay, error) {
 	return nil, unknown
 }
 
+// pausedWork counts the log positions that relays have not reached because they are paused.
+func (p *pipe) pausedWork() int64 {
+	var n int64
+	for _, r := range p.relays {
+		if p.plan.log && r.paused.Load() {
+			n += max(0, p.lastOwn.Load()-r.seen.Load())
+		}
+	}
+	return n
+}
+
 // pause stops a relay behind the page that it has in hand, or lets it go on.
 func (r *relay) pause(paused bool) {
 	if r.paused.Swap(paused) == paused {

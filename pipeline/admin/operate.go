@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/tap"
 )
@@ -17,6 +20,8 @@ import (
 type Operator interface {
 	// Tap gives samples of what passes a pipeline's stages until ctx ends.
 	Tap(ctx context.Context, pipeline string, o tap.Options) (iter.Seq[tap.Sample], error)
+	// Pause stops a pipeline, its intake or a relay, or lets it go on.
+	Pause(ctx context.Context, a control.Pause) error
 }
 
 // routeOperations lists the part of the API that steers the daemon.
@@ -28,6 +33,40 @@ func (s *Server) routeOperations() {
 		Responses:   lineResponse[wire.Sample](s, "Samples"),
 	}
 	steer(s, Read, tap, tapped)
+	pause := huma.Operation{
+		OperationID: "pause", Method: http.MethodPost, Path: "/api/v1/pipelines/{pipeline}/pause", Tags: []string{"pipelines"},
+		Summary:     "Pause or resume a pipeline, its intake or a relay",
+		Description: "It answers when what is paused is drained. What is paused stays so over restarts.",
+		RequestBody: jsonBody[control.Pause](s),
+	}
+	steer(s, Admin, pause, paused)
+}
+
+type pauseIn struct {
+	Pipeline string `path:"pipeline"`
+	RawBody  []byte
+}
+
+type pauseOut struct{ Body control.Pause }
+
+func paused(ctx context.Context, o Operator, in *pauseIn) (*pauseOut, error) {
+	var a control.Pause
+	if err := decode(in.RawBody, &a); err != nil {
+		return nil, err
+	}
+	if a.Pipeline == "" {
+		a.Pipeline = in.Pipeline
+	}
+	if a.Pipeline != in.Pipeline {
+		return nil, &wire.RequestError{Err: fmt.Errorf("the path names the pipeline %q, the body %q", in.Pipeline, a.Pipeline)}
+	}
+	if a.Intake && a.Relay != "" {
+		return nil, &wire.RequestError{Err: errors.New("intake and relay exclude each other")}
+	}
+	if err := o.Pause(context.WithoutCancel(ctx), a); err != nil {
+		return nil, err
+	}
+	return &pauseOut{a}, nil
 }
 
 // steer is operate for what the daemon's Operator does.

@@ -21,7 +21,18 @@ import (
 )
 
 // operator is a daemon with one pipeline, p.
-type operator struct{ hub tap.Hub }
+type operator struct {
+	hub    tap.Hub
+	pauses []control.Pause
+}
+
+func (o *operator) Pause(_ context.Context, a control.Pause) error {
+	if a.Pipeline != "p" {
+		return &control.UnknownError{Kind: "pipeline", Name: a.Pipeline, Have: []string{"p"}}
+	}
+	o.pauses = append(o.pauses, a)
+	return nil
+}
 
 func (o *operator) Tap(ctx context.Context, pipeline string, opts tap.Options) (iter.Seq[tap.Sample], error) {
 	if pipeline != "p" {
