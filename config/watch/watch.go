@@ -202,7 +202,7 @@ func (w *Watcher) run(ctx context.Context) {
 				since = at
 			}
 			settle.Reset(max(0, min(w.o.Settle, since.Add(20*w.o.Settle).Sub(at))))
-		case <-faults: // an overflow: something was missed
+		case <-faults: //nolint:errcheck // whatever it is (an overflow), something may have been missed
 			settle.Reset(w.o.Settle)
 		case <-settle.C:
 			if now != nil {
