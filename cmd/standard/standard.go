@@ -22,6 +22,7 @@ import (
 	_ "github.com/leatdev/leat/sinks/eventbridge"
 	_ "github.com/leatdev/leat/sinks/file"
 	_ "github.com/leatdev/leat/sinks/http"
+	_ "github.com/leatdev/leat/sinks/sns"
 	_ "github.com/leatdev/leat/sinks/sqs"
 	_ "github.com/leatdev/leat/sinks/stdout"
 	_ "github.com/leatdev/leat/sources/eventbridge"
@@ -32,5 +33,6 @@ import (
 	_ "github.com/leatdev/leat/sources/outbox"
 	_ "github.com/leatdev/leat/sources/putevents"
 	_ "github.com/leatdev/leat/sources/schedule"
+	_ "github.com/leatdev/leat/sources/sns"
 	_ "github.com/leatdev/leat/sources/sqs"
 )

@@ -32,7 +32,7 @@ const (
 )
 
 var kinds = map[string]Kind{
-	"ThrottlingException": Throttled, "Throttling": Throttled, "ThrottledException": Throttled, "RequestThrottled": Throttled,
+	"ThrottlingException": Throttled, "Throttling": Throttled, "Throttled": Throttled, "ThrottledException": Throttled, "RequestThrottled": Throttled,
 	"RequestThrottledException": Throttled, "TooManyRequestsException": Throttled, "RequestLimitExceeded": Throttled, "SlowDown": Throttled,
 	"OverLimit": Throttled, "KmsThrottled": Throttled, "KMS.ThrottlingException": Throttled, "LimitExceededException": Throttled,
 
@@ -40,7 +40,7 @@ var kinds = map[string]Kind{
 	"SignatureDoesNotMatch": Denied, "InvalidSignatureException": Denied, "ExpiredToken": Denied, "ExpiredTokenException": Denied,
 	"MissingAuthenticationToken": Denied, "MissingAuthenticationTokenException": Denied, "IncompleteSignature": Denied, "OptInRequired": Denied,
 	"KmsAccessDenied": Denied, "KMS.AccessDeniedException": Denied, "InvalidSecurity": Denied, "AuthFailure": Denied,
-	"NotAuthorized": Denied, "AuthorizationError": Denied, "NotAuthorizedException": Denied,
+	"NotAuthorized": Denied, "AuthorizationError": Denied, "AuthorizationErrorException": Denied, "NotAuthorizedException": Denied,
 
 	"QueueDoesNotExist": Missing, "AWS.SimpleQueueService.NonExistentQueue": Missing, "ResourceNotFoundException": Missing, "NotFound": Missing,
 	"NotFoundException": Missing, "InvalidAddress": Missing, "AWS.SimpleQueueService.QueueDeletedRecently": Missing,
@@ -111,7 +111,7 @@ func Explain(err error, what, need string) error {
 		if errors.Is(err, ErrNoCredentials) || errors.Is(err, ErrNoRegion) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		if strings.HasPrefix(Code(err), "AccessDenied") {
+		if NotAllowed(err) {
 			if m := actionIn.FindStringSubmatch(err.Error()); m != nil {
 				need = m[1] // the service's own word: one call may take several
 			}
@@ -128,6 +128,12 @@ func Explain(err error, what, need string) error {
 	default:
 		return fmt.Errorf("%s: %w", what, short(err))
 	}
+}
+
+// NotAllowed reports whether the credentials are good and a policy does not let them make the call.
+func NotAllowed(err error) bool {
+	code := Code(err)
+	return strings.HasPrefix(code, "AccessDenied") || code == "AuthorizationError" || code == "AuthorizationErrorException"
 }
 
 // AtStart is Explain for what must be there before a pipeline runs: where AWS does not answer, or says that it cannot now,

@@ -1,8 +1,6 @@
 package eventbridge
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -40,7 +38,7 @@ func (c Config) Permissions() []config.Statement {
 		all = append(all,
 			config.Allow("MakeTheRule", []string{"events:PutRule", "events:PutTargets", "events:TagResource", "events:ListTagsForResource"}, rules),
 			config.Allow("MakeTheQueues", []string{"sqs:CreateQueue", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:ListQueueTags"},
-				c.QueueARN(c.Queue), c.QueueARN(c.undelivered()), c.QueueARN(c.failed())))
+				c.QueueARN(c.Queue), c.QueueARN(c.DeadLetters.UndeliveredOf(c.Queue, false)), c.QueueARN(c.DeadLetters.FailedOf(c.Queue))))
 	}
 	return all
 }
@@ -49,9 +47,9 @@ func (c Config) Permissions() []config.Statement {
 func (c Config) queues() []feed.Template {
 	at, _ := aws.ParseQueue(c.Queue) // its form is known
 	return []feed.Template{
-		{Name: at.Name, Visibility: c.Visibility, Dead: c.failed(), Receives: c.receives(), Service: service, Deduplicate: true},
-		{Name: c.failed()},
-		{Name: c.undelivered(), Service: service},
+		{Name: at.Name, Visibility: c.Visibility, Dead: c.DeadLetters.FailedOf(c.Queue), Receives: c.DeadLetters.ReceivesOr(), Service: service, Deduplicate: true},
+		{Name: c.DeadLetters.FailedOf(c.Queue)},
+		{Name: c.DeadLetters.UndeliveredOf(c.Queue, false), Service: service},
 	}
 }
 
@@ -75,7 +73,7 @@ func (c Config) CloudFormation(pipeline string) string {
           Arn: !GetAtt %sQueue.Arn
           DeadLetterConfig: { Arn: !GetAtt %sQueue.Arn }
           RetryPolicy: { MaximumRetryAttempts: %d, MaximumEventAgeInSeconds: %d }
-`, id, c.rule(), c.bus(), compact(c.Pattern.JSON), targetID, feed.LogicalID(at.Name), feed.LogicalID(c.undelivered()), c.Delivery.Attempts, int((&setup{c: c}).age()/time.Second))
+`, id, c.rule(), c.bus(), feed.Compact(c.Pattern.JSON), targetID, feed.LogicalID(at.Name), feed.LogicalID(c.DeadLetters.UndeliveredOf(c.Queue, false)), c.Delivery.Attempts, int((&setup{c: c}).age()/time.Second))
 	if c.fifo() {
 		fmt.Fprintf(&b, "          SqsParameters: { MessageGroupId: %q }\n", c.group())
 	}
@@ -108,18 +106,10 @@ resource "aws_cloudwatch_event_target" %[1]q {
     maximum_retry_attempts       = %[10]d
     maximum_event_age_in_seconds = %[11]d
   }
-`, label, c.rule(), c.bus(), strings.NewReplacer("${", "$${", "%{", "%%{").Replace(compact(c.Pattern.JSON)), feed.Tag, pipeline, targetID, feed.Label(at.Name), feed.Label(c.undelivered()), c.Delivery.Attempts, int((&setup{c: c}).age()/time.Second))
+`, label, c.rule(), c.bus(), feed.HCL(c.Pattern.JSON), feed.Tag, pipeline, targetID, feed.Label(at.Name), feed.Label(c.DeadLetters.UndeliveredOf(c.Queue, false)), c.Delivery.Attempts, int((&setup{c: c}).age()/time.Second))
 	if c.fifo() {
 		fmt.Fprintf(&b, "  sqs_target { message_group_id = %q }\n", c.group())
 	}
 	b.WriteString("}\n")
-	return b.String()
-}
-
-func compact(pattern []byte) string {
-	var b bytes.Buffer
-	if json.Compact(&b, pattern) != nil {
-		return string(pattern)
-	}
 	return b.String()
 }

@@ -32,15 +32,15 @@ func init() { sources.Register("eventbridge", Open) }
 
 // Config is the source's YAML.
 type Config struct {
-	Bus          string         `yaml:"bus,omitempty" default:"default" doc:"name or ARN of the bus" example:"orders"`
-	Queue        string         `yaml:"queue" doc:"name, URL or ARN of the queue that the rule feeds; to provision: its name" example:"orders-projection"`
-	Pattern      config.Pattern `yaml:"pattern" doc:"which events of the bus the pipeline takes: the rule's event pattern" example:"{ source: [shop] }"`
-	Rule         string         `yaml:"rule,omitempty" doc:"name of the rule; default: the queue's name to provision, else any rule of the bus that feeds the queue"`
-	Provision    bool           `yaml:"provision,omitempty" doc:"make rule, target, queue, dead-letter queues and policy where they are missing, and keep the rule's pattern as it is here"`
-	Adopt        bool           `yaml:"adopt,omitempty" doc:"to provision: change and tag what exists and is not leat's"`
-	Delivery     Delivery       `yaml:"delivery,omitempty" doc:"to provision: how the bus delivers to the queue"`
-	DeadLetters  DeadLetters    `yaml:"dead_letters,omitempty" doc:"to provision: the queues for what goes wrong"`
-	Group        string         `yaml:"group,omitempty" doc:"to provision: message group of all events in a FIFO queue; default: leat"`
+	Bus          string           `yaml:"bus,omitempty" default:"default" doc:"name or ARN of the bus" example:"orders"`
+	Queue        string           `yaml:"queue" doc:"name, URL or ARN of the queue that the rule feeds; to provision: its name" example:"orders-projection"`
+	Pattern      config.Pattern   `yaml:"pattern" doc:"which events of the bus the pipeline takes: the rule's event pattern" example:"{ source: [shop] }"`
+	Rule         string           `yaml:"rule,omitempty" doc:"name of the rule; default: the queue's name to provision, else any rule of the bus that feeds the queue"`
+	Provision    bool             `yaml:"provision,omitempty" doc:"make rule, target, queue, dead-letter queues and policy where they are missing, and keep the rule's pattern as it is here"`
+	Adopt        bool             `yaml:"adopt,omitempty" doc:"to provision: change and tag what exists and is not leat's"`
+	Delivery     Delivery         `yaml:"delivery,omitempty" doc:"to provision: how the bus delivers to the queue"`
+	DeadLetters  feed.DeadLetters `yaml:"dead_letters,omitempty" doc:"to provision: the queues for what goes wrong"`
+	Group        string           `yaml:"group,omitempty" doc:"to provision: message group of all events in a FIFO queue; default: leat"`
 	aws.Settings `yaml:",inline"`
 	sqs.Reading  `yaml:",inline"`
 }
@@ -51,20 +51,12 @@ type Delivery struct {
 	Age      time.Duration `yaml:"age,omitempty" default:"24h" min:"1m" max:"24h" doc:"how old an event may become before the bus gives it up"`
 }
 
-// DeadLetters names the queues for what goes wrong.
-type DeadLetters struct {
-	Undelivered string `yaml:"undelivered,omitempty" doc:"queue of events that the bus could not deliver; default: <queue>-undelivered"`
-	Failed      string `yaml:"failed,omitempty" doc:"queue of messages that were received too often; default: <queue>-failed"`
-	Receives    int    `yaml:"receives,omitempty" default:"10" min:"1" max:"1000" doc:"how often a message is handed out before it goes there; leat parks it one receive earlier"`
-}
-
 const defaultBus = "default"
 
 var (
 	busName  = regexp.MustCompile(`^[/.\-_A-Za-z0-9]{1,256}$`)
 	busARN   = regexp.MustCompile(`^arn:aws[a-z-]*:events:([a-z0-9-]+):[0-9]{12}:event-bus/([/.\-_A-Za-z0-9]{1,256})$`)
 	ruleName = regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`)
-	plain    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}(\.fifo)?$`)
 )
 
 // Place implements config.Place: the bus, as sink eventbridge names it.
@@ -160,10 +152,10 @@ func (s *Source) ready(ctx context.Context, set *setup) error {
 	if err != nil {
 		return err
 	}
-	if deaf := found.deaf(); len(deaf) > 0 {
-		return &feed.GoneError{Words: s.cfg.lacking(deaf)}
+	if err := found.Err("eventbridge"); err != nil {
+		return err
 	}
-	for _, f := range found.faults {
+	for _, f := range found.Faults {
 		s.log.Warn("eventbridge: "+f.What, "mend", f.Mend)
 	}
 	return nil

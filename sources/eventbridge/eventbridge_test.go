@@ -24,6 +24,7 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
+	"github.com/leatdev/leat/pipeline/aws/feed"
 	"github.com/leatdev/leat/pipeline/aws/mototest"
 	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/pipeline/event"
@@ -55,7 +56,7 @@ func env(log *strings.Builder) sources.Env {
 func configOf(url string, provision bool) Config {
 	return Config{
 		Bus: "platform", Queue: "trade-inventory", Pattern: config.Pattern{JSON: []byte(pattern)}, Provision: provision,
-		Delivery: Delivery{Attempts: 185, Age: 24 * time.Hour}, DeadLetters: DeadLetters{Receives: 10},
+		Delivery: Delivery{Attempts: 185, Age: 24 * time.Hour}, DeadLetters: feed.DeadLetters{Receives: 10},
 		Settings: aws.Settings{Endpoint: url, Attempts: 1}, Reading: sqs.Reading{Wait: 2 * time.Second},
 	}
 }
@@ -421,7 +422,7 @@ func TestDifference(t *testing.T) {
 		{`nonsense`, `{"a":[1]}`, "- (no JSON): nonsense\n+ a: [1]"},
 		{``, `{"a":[1]}`, "+ a: [1]"},
 	} {
-		if got := difference(tt.a, tt.b); got != tt.want {
+		if got := feed.Difference(tt.a, tt.b); got != tt.want {
 			t.Errorf("%s / %s:\n%s\nwant\n%s", tt.a, tt.b, got, tt.want)
 		}
 	}
@@ -443,7 +444,7 @@ func TestValidate(t *testing.T) {
 		{name: "rule", change: func(c *Config) { c.Rule = "a/b" }, want: "rule: "},
 		{name: "adopt", change: func(c *Config) { c.Provision, c.Adopt = false, true }, want: "adopt: says nothing"},
 		{name: "undelivered", change: func(c *Config) { c.DeadLetters.Undelivered = "q.fifo" }, want: "must be the name of a standard queue"},
-		{name: "failed", change: func(c *Config) { c.DeadLetters.Failed = "q.fifo" }, want: "of the same kind"},
+		{name: "failed", change: func(c *Config) { c.DeadLetters.Failed = "q.fifo" }, want: "failed: \"q.fifo\" must be the name of a standard queue"},
 		{name: "pattern", change: func(c *Config) { c.Pattern.JSON = nil }, want: "pattern: is empty"},
 		{name: "endpoint", change: func(c *Config) { c.Endpoint = "x" }, want: "endpoint: "},
 		{name: "wait", change: func(c *Config) { c.Wait = time.Millisecond }, want: "wait: "},
@@ -463,7 +464,7 @@ func TestNames(t *testing.T) {
 		{"orders.fifo", "orders", "orders-undelivered", "orders-failed.fifo"},
 	} {
 		c := Config{Queue: tt.queue}
-		if got := []string{c.rule(), c.undelivered(), c.failed()}; !slices.Equal(got, []string{tt.rule, tt.undelivered, tt.failed}) {
+		if got := []string{c.rule(), c.DeadLetters.UndeliveredOf(c.Queue, false), c.DeadLetters.FailedOf(c.Queue)}; !slices.Equal(got, []string{tt.rule, tt.undelivered, tt.failed}) {
 			t.Errorf("%s: %v", tt.queue, got)
 		}
 	}
@@ -471,7 +472,7 @@ func TestNames(t *testing.T) {
 	if r := c.rule(); len(r) != 64 || r == long[:64] {
 		t.Errorf("%q", r)
 	}
-	if u := c.undelivered(); len(u) != 80 || !strings.HasSuffix(u, "-undelivered") {
+	if u := c.DeadLetters.UndeliveredOf(c.Queue, false); len(u) != 80 || !strings.HasSuffix(u, "-undelivered") {
 		t.Errorf("%q", u)
 	}
 }

@@ -23,15 +23,15 @@ func (s *setup) provision(ctx context.Context) (done []string, err error) {
 	if !there {
 		return nil, &feed.GoneError{Words: fmt.Sprintf("the bus %s does not exist in this region and account; leat makes no bus, as a mistake in its name would go unseen", s.c.bus())}
 	}
-	failed, err := s.ensure(ctx, &done, feed.Spec{Name: s.c.failed()})
+	failed, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.DeadLetters.FailedOf(s.c.Queue)})
 	if err != nil {
 		return done, err
 	}
-	undelivered, err := s.ensure(ctx, &done, feed.Spec{Name: s.c.undelivered()})
+	undelivered, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.DeadLetters.UndeliveredOf(s.c.Queue, false)})
 	if err != nil {
 		return done, err
 	}
-	queue, err := s.ensure(ctx, &done, feed.Spec{Name: s.c.Queue, Visibility: s.c.Visibility, Dead: failed.ARN, Receives: s.c.receives(), Deduplicate: true})
+	queue, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.Queue, Visibility: s.c.Visibility, Dead: failed.ARN, Receives: s.c.DeadLetters.ReceivesOr(), Deduplicate: true})
 	if err != nil {
 		return done, err
 	}
@@ -39,32 +39,10 @@ func (s *setup) provision(ctx context.Context) (done []string, err error) {
 	if err != nil {
 		return done, err
 	}
-	for _, q := range []*feed.Queue{queue, undelivered} {
-		before := q.Policy()
-		if err := s.queues.Allow(ctx, q, feed.Let(service, q.ARN, arn)); err != nil {
-			return done, err
-		}
-		if q.Policy() != before {
-			done = append(done, fmt.Sprintf("the policy of queue %s lets the rule %s in", q.Name, s.c.rule()))
-		}
+	if err := s.queues.LetIn(ctx, &done, service, arn, "the rule "+s.c.rule(), queue, undelivered); err != nil {
+		return done, err
 	}
 	return done, s.ensureTarget(ctx, &done, queue, undelivered)
-}
-
-func (s *setup) ensure(ctx context.Context, done *[]string, spec feed.Spec) (*feed.Queue, error) {
-	before, err := s.queues.Look(ctx, spec.Name)
-	if err != nil {
-		return nil, err
-	}
-	q, err := s.queues.Ensure(ctx, spec)
-	switch {
-	case err != nil:
-	case before == nil:
-		*done = append(*done, "queue "+spec.Name)
-	case spec.Dead != "" && before.Attributes["RedrivePolicy"] == "":
-		*done = append(*done, "redrive policy of queue "+spec.Name)
-	}
-	return q, err
 }
 
 // ensureRule makes the rule, or gives it the pattern of the config. A rule that is disabled stays so: somebody did it.
@@ -80,7 +58,7 @@ func (s *setup) ensureRule(ctx context.Context, done *[]string) (arn string, err
 	}
 	adopted := false
 	if r != nil {
-		if difference(awssdk.ToString(r.EventPattern), string(s.c.Pattern.JSON)) == "" {
+		if feed.Difference(awssdk.ToString(r.EventPattern), string(s.c.Pattern.JSON)) == "" {
 			return awssdk.ToString(r.Arn), nil
 		}
 		if adopted, err = s.owned(ctx, name, awssdk.ToString(r.Arn)); err != nil {

@@ -2,9 +2,7 @@ package eventbridge
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
@@ -12,7 +10,6 @@ import (
 
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/feed"
-	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/sources"
 )
 
@@ -45,50 +42,31 @@ func (c Config) connect(ctx context.Context, env sources.Env) (*setup, error) {
 
 func (s *setup) close() { aws.Close(s.aws) }
 
-// state is what was found.
-type state struct {
-	// lacks are things without which nothing can ever arrive; faults let something through.
-	lacks, faults []check.Finding
-	well          []check.Finding
-}
-
-func (f *state) deaf() []check.Finding { return f.lacks }
-
-func (f *state) lack(mend, format string, args ...any) {
-	f.lacks = append(f.lacks, check.Problemf(format, args...).With("%s", mend))
-}
-
-func (f *state) fault(mend, format string, args ...any) {
-	f.faults = append(f.faults, check.Warnf(format, args...).With("%s", mend))
-}
-
-func (f *state) ok(format string, args ...any) { f.well = append(f.well, check.Okf(format, args...)) }
-
 // look finds out whether the bus feeds the queue.
-func (s *setup) look(ctx context.Context) (*state, error) {
-	found := &state{}
+func (s *setup) look(ctx context.Context) (*feed.Report, error) {
+	found := &feed.Report{}
 	bus, err := s.bus(ctx)
 	switch {
 	case feed.IsDenied(err):
-		found.fault("allow events:DescribeEventBus", "cannot see whether the bus %s exists: %v", s.c.bus(), err)
+		found.Fault("allow events:DescribeEventBus", "cannot see whether the bus %s exists: %v", s.c.bus(), err)
 	case err != nil:
 		return nil, err
 	case !bus:
-		found.lack("create the bus, or mend its name; AWS takes events for a bus that does not exist, and loses them", "the bus %s does not exist in this region and account", s.c.bus())
+		found.Lack("create the bus, or mend its name; AWS takes events for a bus that does not exist, and loses them", "the bus %s does not exist in this region and account", s.c.bus())
 	default:
-		found.ok("the bus %s is there", s.c.bus())
+		found.OK("the bus %s is there", s.c.bus())
 	}
 	queue, err := s.queues.Look(ctx, s.c.Queue)
 	if err != nil {
 		return nil, err
 	}
 	if queue == nil {
-		found.lack("create the queue", "the queue %s does not exist in this region and account", s.c.Queue)
+		found.Lack("create the queue", "the queue %s does not exist in this region and account", s.c.Queue)
 		return found, nil
 	}
-	found.ok("the queue %s is there", s.c.Queue)
+	found.OK("the queue %s is there", s.c.Queue)
 	if queue.Attributes["RedrivePolicy"] == "" {
-		found.fault("give the queue a redrive policy", "the queue %s has no dead-letter queue: what kills leat whenever it comes, comes for ever", s.c.Queue)
+		found.Fault("give the queue a redrive policy", "the queue %s has no dead-letter queue: what kills leat whenever it comes, comes for ever", s.c.Queue)
 	}
 	if !bus {
 		return found, nil
@@ -118,62 +96,58 @@ type rule struct {
 	target *types.Target
 }
 
-func (s *setup) lookAtRules(ctx context.Context, queue *feed.Queue, found *state) error {
+func (s *setup) lookAtRules(ctx context.Context, queue *feed.Queue, found *feed.Report) error {
 	rules, err := s.rulesOf(ctx, queue)
 	if feed.IsDenied(err) {
-		found.fault("allow events:ListRuleNamesByTarget, events:DescribeRule and events:ListTargetsByRule", "cannot see which rules feed the queue: %v", err)
+		found.Fault("allow events:ListRuleNamesByTarget, events:DescribeRule and events:ListTargetsByRule", "cannot see which rules feed the queue: %v", err)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	if len(rules) == 0 {
-		found.lack("create the rule and its target", "no rule of the bus %s feeds the queue %s", s.c.bus(), queue.Name)
+		found.Lack("create the rule and its target", "no rule of the bus %s feeds the queue %s", s.c.bus(), queue.Name)
 		return nil
 	}
-	deaf := len(found.lacks)
+	deaf := len(found.Lacks)
 	feeding := 0
 	for _, r := range rules {
 		name := awssdk.ToString(r.Name)
 		if !feed.Allows(queue.Policy(), service, queue.ARN, awssdk.ToString(r.Arn)) {
-			found.lack("add the statement to the queue's policy", "the policy of the queue %s does not let %s send to it for the rule %s: every event is lost or goes to the rule's dead-letter queue", queue.Name, service, name)
+			found.Lack("add the statement to the queue's policy", "the policy of the queue %s does not let %s send to it for the rule %s: every event is lost or goes to the rule's dead-letter queue", queue.Name, service, name)
 			continue
 		}
 		feeding++
 		s.lookAtRule(r, found)
 	}
 	if feeding > 0 { // another rule gets through: what is wrong is no reason not to start
-		for _, f := range found.lacks[deaf:] {
-			f.Severity = check.Warning
-			found.faults = append(found.faults, f)
-		}
-		found.lacks = found.lacks[:deaf]
+		found.Pardon(deaf)
 	}
 	return nil
 }
 
 // lookAtRule looks at one that feeds the queue.
-func (s *setup) lookAtRule(r rule, found *state) {
+func (s *setup) lookAtRule(r rule, found *feed.Report) {
 	name := awssdk.ToString(r.Name)
-	before := len(found.faults)
+	before := len(found.Faults)
 	if r.State == types.RuleStateDisabled {
-		found.fault("aws events enable-rule --name "+name+" --event-bus-name "+s.c.bus(), "the rule %s is disabled: no event comes through it", name)
+		found.Fault("aws events enable-rule --name "+name+" --event-bus-name "+s.c.bus(), "the rule %s is disabled: no event comes through it", name)
 	}
-	if diff := difference(awssdk.ToString(r.EventPattern), string(s.c.Pattern.JSON)); diff != "" {
-		found.fault("deploy the pattern of the config, or set provision: true", "the rule %s has another pattern than the config (- deployed, + config):\n%s", name, diff)
+	if diff := feed.Difference(awssdk.ToString(r.EventPattern), string(s.c.Pattern.JSON)); diff != "" {
+		found.Fault("deploy the pattern of the config, or set provision: true", "the rule %s has another pattern than the config (- deployed, + config):\n%s", name, diff)
 	}
 	t := r.target
 	if t == nil {
 		return
 	}
 	if t.Input != nil || t.InputPath != nil || t.InputTransformer != nil {
-		found.fault("let the target send the matched event as it is", "the rule %s sends its target something else than the whole event (Input, InputPath or InputTransformer)", name)
+		found.Fault("let the target send the matched event as it is", "the rule %s sends its target something else than the whole event (Input, InputPath or InputTransformer)", name)
 	}
 	if t.DeadLetterConfig == nil || awssdk.ToString(t.DeadLetterConfig.Arn) == "" {
-		found.fault("give the target a DeadLetterConfig", "the target of the rule %s has no dead-letter queue: what the bus cannot deliver is lost", name)
+		found.Fault("give the target a DeadLetterConfig", "the target of the rule %s has no dead-letter queue: what the bus cannot deliver is lost", name)
 	}
-	if len(found.faults) == before {
-		found.ok("the rule %s feeds the queue with the pattern of the config", name)
+	if len(found.Faults) == before {
+		found.OK("the rule %s feeds the queue with the pattern of the config", name)
 	}
 }
 
@@ -244,15 +218,4 @@ func (s *setup) targets(ctx context.Context, rule string) ([]types.Target, error
 		return nil, aws.AtStart(err, "rule "+rule, "events:ListTargetsByRule")
 	}
 	return out.Targets, nil
-}
-
-// lacking puts what is missing into words.
-func (c Config) lacking(deaf []check.Finding) string {
-	var b strings.Builder
-	b.WriteString("no event can arrive")
-	for _, f := range deaf {
-		fmt.Fprintf(&b, "\n  - %s: %s", f.What, f.Mend)
-	}
-	b.WriteString("\nLet leat make it (provision: true), or deploy it: `leat describe source eventbridge` with --cloudformation, --terraform or --policy and the pipeline file prints what it takes")
-	return b.String()
 }

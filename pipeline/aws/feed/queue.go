@@ -197,18 +197,23 @@ func (q *Queues) Allow(ctx context.Context, found *Queue, s Statement) error {
 	return q.set(ctx, found, map[string]string{"Policy": merged})
 }
 
+// Owned says whether a queue may be changed, and whether it is yet to be tagged.
+func (q *Queues) Owned(ctx context.Context, found *Queue) (adopted bool, err error) {
+	tags, err := aws.Retry(ctx, q.Settings, func() (*sqs.ListQueueTagsOutput, error) {
+		return q.Client.ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: &found.URL})
+	})
+	if err != nil {
+		return false, aws.AtStart(err, "queue "+found.Name, "sqs:ListQueueTags")
+	}
+	return q.Owner.Check("queue "+found.Name, tags.Tags)
+}
+
 // set changes attributes of a queue that may be changed.
 func (q *Queues) set(ctx context.Context, found *Queue, change map[string]string) error {
 	if len(change) == 0 {
 		return nil
 	}
-	tags, err := aws.Retry(ctx, q.Settings, func() (*sqs.ListQueueTagsOutput, error) {
-		return q.Client.ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: &found.URL})
-	})
-	if err != nil {
-		return aws.AtStart(err, "queue "+found.Name, "sqs:ListQueueTags")
-	}
-	adopted, err := q.Owner.Check("queue "+found.Name, tags.Tags)
+	adopted, err := q.Owned(ctx, found)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,14 @@
 package feed
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/leatdev/leat/config"
 )
 
 // Template is a queue as CloudFormation and Terraform write it: what Ensure and Allow make.
@@ -115,4 +119,23 @@ resource "aws_sqs_queue_policy" %[1]q {
 `, label, label, t.Service, source)
 	}
 	return b.String()
+}
+
+// Templates shows both forms of what a source needs, for people.
+func Templates(c config.Deployed, pipeline string) string {
+	return "CloudFormation:\n\nResources:\n" + c.CloudFormation(pipeline) + "\nTerraform:\n\n" + c.Terraform(pipeline)
+}
+
+// Compact writes a pattern on one line.
+func Compact(pattern []byte) string {
+	var b bytes.Buffer
+	if json.Compact(&b, pattern) != nil {
+		return string(pattern)
+	}
+	return b.String()
+}
+
+// HCL writes a pattern as Terraform reads it: JSON, with what would start an interpolation escaped.
+func HCL(pattern []byte) string {
+	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(Compact(pattern))
 }

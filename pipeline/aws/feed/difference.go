@@ -1,4 +1,4 @@
-package eventbridge
+package feed
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// difference compares two patterns by what they mean as JSON: "" where they say the same, whatever the order of fields and
+// Difference compares two patterns by what they mean as JSON: "" where they say the same, whatever the order of fields and
 // values, else a line for each field that differs: "- detail.x: …" as deployed, "+ detail.x: …" as in the config.
-func difference(deployed, wanted string) string {
+func Difference(deployed, wanted string) string {
 	a, b := flat(deployed), flat(wanted)
 	var lines []string
 	names := slices.Sorted(maps.Keys(a))
