@@ -234,8 +234,8 @@ type Notifying interface {
 }
 
 // NoticeAttributes are the attributes of a notification, and the parts of its payload that they hold.
-func NoticeAttributes() map[string]string {
-	return map[string]string{"StreamId": "data.StreamId", "StreamType": "data.StreamType", "StreamRevision": "data.StreamRevision"}
+func NoticeAttributes() map[string]Expr {
+	return map[string]Expr{"StreamId": {Source: "data.StreamId"}, "StreamType": {Source: "data.StreamType"}, "StreamRevision": {Source: "data.StreamRevision"}}
 }
 
 // Table is a table's definition.

@@ -35,6 +35,8 @@ func init() { sinks.Register("sns", Open) }
 
 // Config is the sink's YAML.
 type Config struct {
+	_ struct{} `doc:"publishes events to an SNS topic"`
+
 	Topic         string                 `yaml:"topic" doc:"ARN of the topic" example:"arn:aws:sns:eu-west-1:123456789012:orders"`
 	Subject       config.Text            `yaml:"subject,omitempty" sees:"event,log" doc:"subject of each message: up to 100 characters of ASCII; e-mail subscriptions show it" example:"{{ type }}"`
 	Group         config.Expr            `yaml:"group,omitempty" sees:"event,log" doc:"what names the message group; default: the stream (FIFO), none (standard)" example:"data.tenant"`
@@ -49,6 +51,14 @@ func (c Config) Target() string { return c.Topic }
 
 // Place implements config.Place.
 func (c Config) Place() string { return c.Settings.TopicPlace(c.Topic) }
+
+// Notifying implements config.Notifying.
+func (c Config) Notifying() any {
+	if c.Attributes == nil {
+		c.Attributes = config.NoticeAttributes()
+	}
+	return c
+}
 
 // Permissions implements config.Permitted.
 func (c Config) Permissions() []config.Statement {

@@ -14,8 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ import (
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sinks"
+	"github.com/leatdev/leat/sinks/internal/aside"
 )
 
 func init() { sinks.Register("sqs", Open) }
@@ -37,11 +39,13 @@ func init() { sinks.Register("sqs", Open) }
 type Config struct {
 	_ struct{} `doc:"sends events to an SQS queue"`
 
-	Queue        string `yaml:"queue" doc:"name, URL or ARN of the queue" example:"orders"`
-	aws.Settings `yaml:",inline"`
-	Group        string            `yaml:"group,omitempty" doc:"what names the message group: stream, source, type, subject, metadata.NAME or data.PATH; default: the stream (FIFO), none (standard)" example:"data.tenant"`
-	Delay        time.Duration     `yaml:"delay,omitempty" min:"0s" max:"15m" doc:"how long a message stays hidden at first; standard queues only; whole seconds; default: the queue's own"`
-	Attributes   map[string]string `yaml:"attributes,omitempty" doc:"message attributes and what they hold: id, stream, source, type, subject, metadata.NAME or data.PATH; default: id, type and source"`
+	Queue         string `yaml:"queue" doc:"name, URL or ARN of the queue" example:"orders"`
+	aws.Settings  `yaml:",inline"`
+	Group         config.Expr            `yaml:"group,omitempty" sees:"event,log" doc:"what names the message group; default: the stream (FIFO), none (standard)" example:"data.tenant"`
+	Deduplication config.Expr            `yaml:"deduplication,omitempty" sees:"event,log" doc:"FIFO queues: what tells repeats within five minutes; default: the event's id" example:"data.orderId"`
+	Delay         time.Duration          `yaml:"delay,omitempty" min:"0s" max:"15m" doc:"how long a message stays hidden at first; standard queues only; whole seconds; default: the queue's own"`
+	Attributes    map[string]config.Expr `yaml:"attributes,omitempty" sees:"event,log" doc:"message attributes and what they hold; default: id, type and source" example:"{ tenant: data.tenant }"`
+	Watermill     bool                   `yaml:"watermill,omitempty" doc:"adds the event's id as the UUID that subscribers of watermill-aws read"`
 }
 
 // Target implements sinks.Target.
@@ -49,10 +53,6 @@ func (c Config) Target() string { return c.Queue }
 
 // Place implements config.Place.
 func (c Config) Place() string { return c.Settings.Place(c.Queue) }
-
-const maxAttributes = 10
-
-var attributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
 // Notifying implements config.Notifying.
 func (c Config) Notifying() any {
@@ -71,37 +71,31 @@ func (c Config) Validate() error {
 	if err := c.Settings.Check(); err != nil {
 		return &config.FieldError{Field: "endpoint", Err: err}
 	}
-	if _, err := parseField(c.Group); c.Group != "" && err != nil {
-		return &config.FieldError{Field: "group", Err: err}
-	}
 	switch {
 	case c.Delay%time.Second != 0:
 		return &config.FieldError{Field: "delay", Err: errors.New("SQS counts whole seconds")}
 	case c.Delay > 0 && at.FIFO():
 		return &config.FieldError{Field: "delay", Err: errors.New("a FIFO queue delays all its messages alike"), Hint: "set the queue's own DelaySeconds"}
-	case len(c.Attributes) > maxAttributes:
-		return &config.FieldError{Field: "attributes", Err: fmt.Errorf("a message has at most %d, here are %d", maxAttributes, len(c.Attributes))}
+	case !c.Deduplication.IsZero() && !at.FIFO():
+		return &config.FieldError{Field: "deduplication", Err: errors.New("a standard queue tells no repeats")}
 	}
-	for name, source := range c.Attributes {
-		lower := strings.ToLower(name)
-		if !attributeName.MatchString(name) || len(name) > 256 || strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon.") {
-			return &config.FieldError{Field: "attributes", Err: fmt.Errorf("%q is no name of an attribute: letters, digits, _ - and . inside, and neither AWS. nor Amazon. at its start", name)}
-		}
-		if _, err := parseField(source); err != nil {
-			return &config.FieldError{Field: "attributes", Err: fmt.Errorf("%s: %w", name, err)}
-		}
+	names := slices.Sorted(maps.Keys(c.Attributes))
+	if c.Watermill {
+		names = append(names, aside.WatermillUUID)
+	}
+	if err := aside.CheckNames(names); err != nil {
+		return &config.FieldError{Field: "attributes", Err: err}
 	}
 	return nil
 }
 
 // Sink sends to one queue. It is safe for concurrent use.
 type Sink struct {
-	cfg        Config
-	log        *slog.Logger
-	transport  http.RoundTripper // nil: the network
-	at         aws.Queue
-	group      field // empty: the default
-	attributes []attribute
+	cfg       Config
+	log       *slog.Logger
+	transport http.RoundTripper // nil: the network
+	at        aws.Queue
+	form      *aside.Form
 
 	mu     sync.Mutex
 	aws    awssdk.Config
@@ -145,8 +139,10 @@ func open(c Config, env sinks.Env, transport http.RoundTripper) (*Sink, error) {
 	}
 	s := &Sink{cfg: c, log: env.Log, transport: transport}
 	s.at, _ = aws.ParseQueue(c.Queue) // Validate has seen it
-	s.group, _ = parseField(c.Group)
-	s.attributes = attributesOf(c.Attributes)
+	var err error
+	if s.form, err = newForm(&c); err != nil {
+		return nil, err
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -180,43 +176,14 @@ func (s *Sink) Write(ctx context.Context, batch []event.Recorded) error {
 		entries = append(entries, e)
 	}
 	if s.at.FIFO() {
-		s.inOrder(ctx, q, entries, &outcomes)
+		aside.InOrder(entries, maxEntries, maxTotal,
+			func(now []entry) map[int]error { return s.send(ctx, q, now, &outcomes) },
+			func(e entry, err error) { outcomes.Fail(e.index, fmt.Errorf("sqs: %w", err)) })
 	} else {
 		ends := aws.Cut(len(entries), maxEntries, maxTotal, func(i int) int { return entries[i].size })
 		aws.Parallel(ends, calls, func(from, to int) { s.send(ctx, q, entries[from:to], &outcomes) })
 	}
 	return outcomes.Err(len(batch))
-}
-
-// inOrder sends to a FIFO queue: a call has one message of each group, and what stands behind one that was not taken
-// waits.
-func (s *Sink) inOrder(ctx context.Context, q *queue, entries []entry, outcomes *aws.Outcomes) {
-	blocked := map[string]error{}
-	for len(entries) > 0 {
-		var now, later []entry
-		size, inCall := 0, map[string]bool{}
-		for _, e := range entries {
-			if err := blocked[e.group]; err != nil {
-				outcomes.Fail(e.index, err)
-				continue
-			}
-			if inCall[e.group] || len(now) == maxEntries || (len(now) > 0 && size+e.size > maxTotal) {
-				inCall[e.group] = true // what is behind it waits too
-				later = append(later, e)
-				continue
-			}
-			inCall[e.group] = true
-			size += e.size
-			now = append(now, e)
-		}
-		for i, err := range s.send(ctx, q, now, outcomes) {
-			if !event.IsPoison(err) {
-				after, _ := event.AsUnavailable(err)
-				blocked[now[i].group] = event.Unavailable(after, fmt.Errorf("sqs: waits behind another of its group: %w", err))
-			}
-		}
-		entries = later
-	}
 }
 
 // send makes one call, and gives what failed by index in entries.
@@ -248,29 +215,29 @@ func (s *Sink) send(ctx context.Context, q *queue, entries []entry, outcomes *aw
 			failed[i] = err
 		}
 	} else {
-		answered := make([]bool, len(entries))
+		var done []int
 		for _, ok := range out.Successful {
-			if i, err := strconv.Atoi(awssdk.ToString(ok.Id)); err == nil && i >= 0 && i < len(entries) {
-				answered[i] = true
-			}
+			done = append(done, at(ok.Id))
 		}
+		var refused []aside.Failed
 		for _, f := range out.Failed {
-			if i, err := strconv.Atoi(awssdk.ToString(f.Id)); err == nil && i >= 0 && i < len(entries) {
-				answered[i] = true
-				code := awssdk.ToString(f.Code)
-				failed[i] = aws.EntryOutcome(code, fmt.Errorf("sqs: %s: %s", code, awssdk.ToString(f.Message)))
-			}
+			refused = append(refused, aside.Failed{At: at(f.Id), Code: awssdk.ToString(f.Code), Message: awssdk.ToString(f.Message)})
 		}
-		for i, ok := range answered {
-			if !ok {
-				failed[i] = event.Unavailable(0, errors.New("sqs: the answer does not say what became of the message"))
-			}
-		}
+		failed = aside.Outcomes("sqs", len(entries), done, refused)
 	}
 	for i, err := range failed {
 		outcomes.Fail(entries[i].index, err)
 	}
 	return failed
+}
+
+// at reads the id of an entry, which is its place in the call; -1 where it is none.
+func at(id *string) int {
+	i, err := strconv.Atoi(awssdk.ToString(id))
+	if err != nil {
+		return -1
+	}
+	return i
 }
 
 // ready makes the client and looks the queue up, until it was found once.

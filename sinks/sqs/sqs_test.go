@@ -14,10 +14,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sinks"
+	"github.com/leatdev/leat/sinks/internal/aside"
 	"github.com/leatdev/leat/sinks/sinktest"
 )
 
@@ -84,6 +86,8 @@ func opened(t *testing.T, cloud *awsfake.Cloud, c Config) *Sink {
 	return s
 }
 
+func expr(s string) config.Expr { return config.Expr{Source: s} }
+
 func TestMessage(t *testing.T) {
 	text := func(s string) awsfake.Attribute { return awsfake.Attribute{DataType: "String", StringValue: s} }
 	standard := map[string]awsfake.Attribute{"id": text("e-000001"), "type": text("Tested"), "source": text("sinktest")}
@@ -94,20 +98,22 @@ func TestMessage(t *testing.T) {
 		want   awsfake.Message
 	}{
 		{name: "standard", config: Config{Queue: "q"}, want: awsfake.Message{Attributes: standard}},
-		{name: "fair", config: Config{Queue: "q", Group: "metadata.tenant"}, change: func(e *event.Recorded) { e.SetMeta("tenant", "acme") },
+		{name: "fair", config: Config{Queue: "q", Group: expr("metadata.tenant")}, change: func(e *event.Recorded) { e.SetMeta("tenant", "acme") },
 			want: awsfake.Message{Attributes: standard, Group: "acme"}},
-		{name: "fair without a tenant", config: Config{Queue: "q", Group: "metadata.tenant"}, want: awsfake.Message{Attributes: standard}},
+		{name: "fair without a tenant", config: Config{Queue: "q", Group: expr("metadata.tenant")}, want: awsfake.Message{Attributes: standard}},
 		{name: "delay", config: Config{Queue: "q", Delay: 3 * time.Second}, want: awsfake.Message{Attributes: standard, Delay: 3 * time.Second}},
-		{name: "attributes", config: Config{Queue: "q", Attributes: map[string]string{"n": "data.n", "s": "stream", "none": "subject"}},
+		{name: "attributes", config: Config{Queue: "q", Attributes: map[string]config.Expr{"n": expr("data.n"), "s": expr("stream"), "none": expr("subject")}},
 			want: awsfake.Message{Attributes: map[string]awsfake.Attribute{"n": text("1"), "s": text("test/1")}}},
 		{name: "trace", config: Config{Queue: "q"}, change: func(e *event.Recorded) { e.SetMeta("AWSTraceHeader", "Root=1-2-3") },
 			want: awsfake.Message{Attributes: standard, Trace: "Root=1-2-3"}},
 		{name: "fifo", config: Config{Queue: "q.fifo"}, want: awsfake.Message{Attributes: standard, Group: "test/1", Dedup: "e-000001"}},
-		{name: "fifo by data", config: Config{Queue: "q.fifo", Group: "data.n"}, want: awsfake.Message{Attributes: standard, Group: "1", Dedup: "e-000001"}},
+		{name: "fifo by data", config: Config{Queue: "q.fifo", Group: expr("data.n")}, want: awsfake.Message{Attributes: standard, Group: "1", Dedup: "e-000001"}},
+		{name: "fifo by expressions", config: Config{Queue: "q.fifo", Group: expr(`"t" + string(data.n)`), Deduplication: expr("data.n")}, want: awsfake.Message{Attributes: standard, Group: "t1", Dedup: "1"}},
+		{name: "watermill", config: Config{Queue: "q", Watermill: true, Attributes: map[string]config.Expr{}}, want: awsfake.Message{Attributes: map[string]awsfake.Attribute{aside.WatermillUUID: text("e-000001")}}},
 		{name: "fifo without a stream", config: Config{Queue: "q.fifo"}, change: func(e *event.Recorded) { e.Stream = event.Stream{} },
 			want: awsfake.Message{Attributes: standard, Group: "sinktest", Dedup: "e-000001"}},
 		{name: "names that SQS does not take", config: Config{Queue: "q.fifo"}, change: func(e *event.Recorded) { e.ID, e.Stream.ID = "é", "a b" },
-			want: awsfake.Message{Attributes: map[string]awsfake.Attribute{"id": text("é"), "type": text("Tested"), "source": text("sinktest")}, Group: digest("test/a b"), Dedup: digest("é")}},
+			want: awsfake.Message{Attributes: map[string]awsfake.Attribute{"id": text("é"), "type": text("Tested"), "source": text("sinktest")}, Group: aside.Digest("test/a b"), Dedup: aside.Digest("é")}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cloud := awsfake.New(nil)
@@ -293,9 +299,9 @@ func TestCalls(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	many := map[string]string{}
+	many := map[string]config.Expr{}
 	for i := range 11 {
-		many[fmt.Sprint("a", i)] = "id"
+		many[fmt.Sprint("a", i)] = expr("id")
 	}
 	for _, tt := range []struct {
 		c    Config
@@ -303,13 +309,11 @@ func TestValidate(t *testing.T) {
 	}{
 		{c: Config{Queue: "q"}},
 		{c: Config{}, want: "names no queue"},
-		{c: Config{Queue: "q", Group: "metadata"}, want: "is none of id, stream"},
-		{c: Config{Queue: "q", Group: "data.a..b"}, want: "is none of id, stream"},
 		{c: Config{Queue: "q", Delay: time.Millisecond}, want: "whole seconds"},
 		{c: Config{Queue: "q.fifo", Delay: time.Second}, want: "FIFO queue delays"},
 		{c: Config{Queue: "q", Attributes: many}, want: "at most 10"},
-		{c: Config{Queue: "q", Attributes: map[string]string{"AWS.x": "id"}}, want: "no name of an attribute"},
-		{c: Config{Queue: "q", Attributes: map[string]string{"x": "{{ id }}"}}, want: "is none of id, stream"},
+		{c: Config{Queue: "q", Attributes: map[string]config.Expr{"AWS.x": expr("id")}}, want: "no name of an attribute"},
+		{c: Config{Queue: "q", Deduplication: expr("id")}, want: "a standard queue tells no repeats"},
 		{c: Config{Queue: "q", Settings: aws.Settings{Endpoint: "ftp://x"}}, want: "endpoint"},
 	} {
 		err := tt.c.Validate()

@@ -5,7 +5,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/sinks/internal/aside"
 )
 
 // W3C's context goes as attributes and as X-Ray's header, and gives way to attributes that the config sets.
@@ -15,7 +17,11 @@ func TestTraceContext(t *testing.T) {
 	e.ID, e.Raw = "e", []byte("{}")
 	e.SetMeta("traceparent", parent)
 	e.SetMeta("tracestate", "v=1")
-	s := &Sink{attributes: attributesOf(map[string]string{"id": "id"})}
+	form, err := newForm(&Config{Attributes: map[string]config.Expr{"id": {Source: "id"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Sink{form: form}
 	out, err := s.entry(&queue{maxSize: 1000}, 0, &e)
 	if err != nil {
 		t.Fatal(err)
@@ -32,10 +38,10 @@ func TestTraceContext(t *testing.T) {
 	}
 	full := entry{}
 	full.send.MessageAttributes = map[string]types.MessageAttributeValue{}
-	for i := range maxAttributes {
+	for i := range aside.MaxAttributes {
 		full.send.MessageAttributes[string(rune('a'+i))] = types.MessageAttributeValue{}
 	}
-	if full.carry(&e, 1000); len(full.send.MessageAttributes) != maxAttributes || full.size != 0 {
+	if full.carry(&e, 1000); len(full.send.MessageAttributes) != aside.MaxAttributes || full.size != 0 {
 		t.Errorf("more than SQS takes: %v", full.send.MessageAttributes)
 	}
 }

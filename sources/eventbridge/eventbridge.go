@@ -32,6 +32,8 @@ func init() { sources.Register("eventbridge", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"reads the events of an EventBridge bus, through a queue that a rule feeds"`
+
 	Bus          string           `yaml:"bus,omitempty" default:"default" doc:"name or ARN of the bus" example:"orders"`
 	Queue        string           `yaml:"queue" doc:"name, URL or ARN of the queue that the rule feeds; to provision: its name" example:"orders-projection"`
 	Pattern      config.Pattern   `yaml:"pattern" doc:"which events of the bus the pipeline takes: the rule's event pattern" example:"{ source: [shop] }"`

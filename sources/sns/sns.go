@@ -31,6 +31,8 @@ func init() { sources.Register("sns", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"reads the messages of an SNS topic, through a queue that is subscribed to it"`
+
 	Topic        string           `yaml:"topic" doc:"ARN of the topic" example:"arn:aws:sns:eu-west-1:123456789012:orders"`
 	Queue        string           `yaml:"queue" doc:"name, URL or ARN of the queue that is subscribed; to provision: its name" example:"orders-projection"`
 	Filter       Filter           `yaml:"filter,omitempty" doc:"which messages of the topic are wanted: the subscription's filter policy; default: all"`
