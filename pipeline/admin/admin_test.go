@@ -526,6 +526,23 @@ func (b *breaking) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.S
 
 func TestDocument(t *testing.T) {
 	r := run(t)
+	var doc struct {
+		Paths map[string]map[string]struct {
+			RequestBody struct {
+				Content map[string]struct {
+					Schema map[string]any
+				}
+			}
+			Security []map[string][]string
+		}
+	}
+	if err := json.Unmarshal([]byte(r.do(t, "GET", "/openapi.json", "").body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	post := doc.Paths["/api/v1/stores/{store}/events"]["post"]
+	if ref := post.RequestBody.Content["application/json"].Schema["$ref"]; ref != "#/components/schemas/Append" || len(post.Security) != 2 {
+		t.Errorf("the append is described as %+v", post)
+	}
 	for path, words := range map[string]string{"/openapi.json": `"openapi":"3.1.0"`, "/openapi.yaml": "openapi: 3.1.0"} {
 		status, b, err := r.client.Get(t.Context(), path)
 		if err != nil || status != 200 || !strings.Contains(string(b), words) || !strings.Contains(string(b), "/api/v1/stores/{store}/poison/retry") {

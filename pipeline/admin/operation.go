@@ -46,6 +46,12 @@ func operate[In, Out any](s *Server, scope Scope, op huma.Operation, h func(ctx 
 	op.RejectUnknownQueryParameters = true
 	op.MaxBodyBytes = -1                        // bounded by the listener, in bounded
 	op.SkipValidateBody = op.RequestBody != nil // it is decoded by the operation
+	schemas := map[string]*huma.Schema{}
+	if op.RequestBody != nil {
+		for kind, m := range op.RequestBody.Content {
+			schemas[kind] = m.Schema
+		}
+	}
 	if scope != Open {
 		op.Security = []map[string][]string{{"bearer": {}}, {"key": {}}}
 	}
@@ -69,6 +75,9 @@ func operate[In, Out any](s *Server, scope Scope, op huma.Operation, h func(ctx 
 		}
 		return out, nil
 	})
+	for kind, schema := range schemas {
+		op.RequestBody.Content[kind].Schema = schema // huma takes a RawBody for a string
+	}
 }
 
 // patient marks, in an operation's metadata, what bounds its time itself.
