@@ -1,0 +1,71 @@
+package dynamofake
+
+import (
+	"math/rand/v2"
+	"sync"
+)
+
+// Plan is what goes wrong, by a seed. Each number is a chance in 1. A nil plan is a service that always answers.
+type Plan struct {
+	Seed uint64
+	// Throttle refuses a call before it has an effect; Fail answers 500 before it has one.
+	Throttle, Fail float64
+	// Lose cuts the connection behind a call that has had its effect, Break answers it with 500: their outcome is unknown.
+	Lose, Break float64
+	// Conflict cancels a transaction for one of its items that another transaction holds.
+	Conflict float64
+	// Skip leaves an item of a batch unprocessed.
+	Skip float64
+
+	mu     sync.Mutex
+	random *rand.Rand
+	off    bool
+}
+
+type after int
+
+const (
+	fine after = iota
+	cut
+	broken
+)
+
+// Stop ends the faults: from now on everything works.
+func (p *Plan) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.off = true
+}
+
+func (p *Plan) chance(of float64) bool {
+	if p == nil || of <= 0 {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.random == nil {
+		p.random = rand.New(rand.NewPCG(p.Seed, 1))
+	}
+	return !p.off && p.random.Float64() < of
+}
+
+// decide says what happens to a call before and after it has had its effect. Tables are made in peace.
+func (p *Plan) decide(op string) (before error, then after) {
+	if p == nil || op == "CreateTable" || op == "DescribeTable" {
+		return nil, fine
+	}
+	switch {
+	case p.chance(p.Throttle):
+		return &fault{status: 400, code: "ProvisionedThroughputExceededException", message: "The level of configured provisioned throughput for the table was exceeded"}, fine
+	case p.chance(p.Fail):
+		return &fault{status: 500, code: "InternalServerError", message: "Internal server error"}, fine
+	case p.chance(p.Lose):
+		return nil, cut
+	case p.chance(p.Break):
+		return nil, broken
+	}
+	return nil, fine
+}
+
+func (p *Plan) conflicts() bool { return p != nil && p.chance(p.Conflict) }
+func (p *Plan) skips() bool     { return p != nil && p.chance(p.Skip) }
