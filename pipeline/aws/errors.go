@@ -33,7 +33,7 @@ const (
 
 var kinds = map[string]Kind{
 	"ThrottlingException": Throttled, "Throttling": Throttled, "Throttled": Throttled, "ThrottledException": Throttled, "RequestThrottled": Throttled,
-	"RequestThrottledException": Throttled, "TooManyRequestsException": Throttled, "RequestLimitExceeded": Throttled, "SlowDown": Throttled,
+	"RequestThrottledException": Throttled, "ProvisionedThroughputExceededException": Throttled, "TooManyRequestsException": Throttled, "RequestLimitExceeded": Throttled, "SlowDown": Throttled,
 	"OverLimit": Throttled, "KmsThrottled": Throttled, "KMS.ThrottlingException": Throttled, "LimitExceededException": Throttled,
 
 	"AccessDenied": Denied, "AccessDeniedException": Denied, "UnrecognizedClientException": Denied, "InvalidClientTokenId": Denied,

@@ -260,8 +260,9 @@ func (s *Server) transact(body []byte) (any, error) {
 	if len(in.TransactItems) == 0 || len(in.TransactItems) > MaxTransact {
 		return nil, validation("Member must have length less than or equal to %d, and greater than or equal to 1", MaxTransact)
 	}
+	request := canonical(body)
 	if t := in.ClientRequestToken; t != "" {
-		if old, known := s.tokens[t]; known && old == string(body) {
+		if old, known := s.tokens[t]; known && old == request {
 			return map[string]any{}, nil
 		} else if known {
 			return nil, refuse("IdempotentParameterMismatchException", "the token was used for another request")
@@ -326,7 +327,7 @@ func (s *Server) transact(body []byte) (any, error) {
 		}
 	}
 	if in.ClientRequestToken != "" {
-		s.tokens[in.ClientRequestToken] = string(body)
+		s.tokens[in.ClientRequestToken] = request
 	}
 	return map[string]any{"ConsumedCapacity": []map[string]any{{"CapacityUnits": total}}}, nil
 }
@@ -441,4 +442,12 @@ func (s *Server) search(in *search) (any, error) {
 	}
 	out["ConsumedCapacity"] = map[string]any{"TableName": in.TableName, "CapacityUnits": json.RawMessage(strconv.FormatFloat(used, 'f', -1, 64))}
 	return out, nil
+}
+
+// canonical gives a request in one order of its members.
+func canonical(body []byte) string {
+	var v any
+	_ = json.Unmarshal(body, &v)
+	b, _ := json.Marshal(v)
+	return string(b)
 }

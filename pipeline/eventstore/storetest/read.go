@@ -14,14 +14,14 @@ import (
 
 // bodies are events in the forms in which they come: with the payload as a view into the body, beside it, and without
 // either.
-func bodies() []event.Event {
+func bodies(largest int) []event.Event {
 	view := func(id string, env event.Envelope, raw, data string) event.Event {
 		e := event.Event{ID: id, Source: "src", Type: "T", Subject: "sub", Time: start.Add(time.Nanosecond), Envelope: env, Raw: []byte(raw)}
 		at := strings.Index(raw, data)
 		e.Data = e.Raw[at : at+len(data)]
 		return e
 	}
-	big := `{"detail":"` + strings.Repeat("0123456789abcdef", 1<<16) + `"}` // 1 MiB
+	big := `{"detail":"` + strings.Repeat("0123456789abcdef", largest/16-1) + `"}`
 	changed := view("changed", event.EventBridge, `{"detail":{"a":1}}`, `{"a":1}`)
 	changed.Changed = true
 	changed.Data = []byte(`{"a":2}`)
@@ -44,8 +44,12 @@ func bodies() []event.Event {
 	}
 }
 
-func testBodies(f *fixture) {
-	in := bodies()
+func testBodies(f *fixture, has Features) {
+	size := 1 << 20
+	if has.MaxEvent > 0 {
+		size = has.MaxEvent
+	}
+	in := bodies(size)
 	var keep []event.Event
 	for i := range in {
 		keep = append(keep, in[i].Clone())

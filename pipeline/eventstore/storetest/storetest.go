@@ -28,6 +28,8 @@ type Features struct {
 	NoTables bool
 	// NoRelays: Relays, Leases, Replicas and fences are not there.
 	NoRelays bool
+	// MaxEvent is the size of the largest event that the backend takes; 0: at least 1 MiB.
+	MaxEvent int
 	// PutOutbox commits a row to the store's outbox, as an application does, and gives its id. Nil: there is no outbox.
 	PutOutbox func(t testing.TB, s eventstore.Store, body string) int64
 }
@@ -56,7 +58,7 @@ func Run(t *testing.T, f Features, open Open) {
 		{"Outbox", func(fx *fixture) { testOutbox(fx, f) }, f.PutOutbox == nil},
 		{"Within", testWithin, f.NoTables},
 		{"TableBesideStore", testTableBesideStore, f.NoTables},
-		{"Bodies", testBodies, false},
+		{"Bodies", func(fx *fixture) { testBodies(fx, f) }, false},
 		{"Reads", testReads, false},
 		{"Streams", testStreams, false},
 		{"Time", testTime, false},

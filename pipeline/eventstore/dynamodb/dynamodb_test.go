@@ -1,0 +1,110 @@
+package dynamodb_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/aws/dynamofake"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/dynamodb"
+	"github.com/leatdev/leat/pipeline/eventstore/storetest"
+)
+
+// client makes the client of an emulator.
+func client(t testing.TB, url string) *aws.DynamoDB {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	cfg, err := aws.Load(t.Context(), aws.Settings{Region: "eu-west-1", Endpoint: url}, http.DefaultTransport, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { aws.Close(cfg) })
+	return aws.NewDynamoDB(cfg)
+}
+
+var tables atomic.Int64
+
+func openStore(t testing.TB, c dynamodb.Config) *dynamodb.Store {
+	t.Helper()
+	if c.Table == "" {
+		c.Table = fmt.Sprintf("leat-%d", tables.Add(1))
+	}
+	c.Create = !c.ReadOnly
+	if c.Poll == 0 {
+		c.Poll = 50 * time.Millisecond
+	}
+	s, err := dynamodb.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+var rows atomic.Int64
+
+// putOutbox writes to the outbox as an application does.
+func putOutbox(c *aws.DynamoDB, table func() string) func(t testing.TB, s eventstore.Store, body string) int64 {
+	return func(t testing.TB, _ eventstore.Store, body string) int64 {
+		t.Helper()
+		id, name := rows.Add(1), table()
+		_, err := c.PutItem(context.Background(), &sdk.PutItemInput{TableName: &name, Item: map[string]types.AttributeValue{
+			"pk": &types.AttributeValueMemberS{Value: "O"}, "sk": &types.AttributeValueMemberS{Value: fmt.Sprintf("%019d", id)},
+			"body":    &types.AttributeValueMemberB{Value: []byte(body)},
+			"written": &types.AttributeValueMemberS{Value: time.Now().Format(time.RFC3339Nano)},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+}
+
+func run(t *testing.T, c *aws.DynamoDB) {
+	name := ""
+	f := storetest.Features{Durable: true, NoTables: true, MaxEvent: 380 << 10, PutOutbox: putOutbox(c, func() string { return name })}
+	storetest.Run(t, f, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
+		name = fmt.Sprintf("leat-%d", tables.Add(1))
+		cfg := dynamodb.Config{Client: c, Table: name, Now: now}
+		s := openStore(t, cfg)
+		return s, func() eventstore.Store {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openStore(t, cfg)
+			return s
+		}
+	})
+}
+
+func TestStore(t *testing.T) { run(t, client(t, dynamofake.New(t, nil).URL)) }
+
+// TestLinearizable has two daemons on one log.
+func TestLinearizable(t *testing.T) {
+	c := client(t, dynamofake.New(t, nil).URL)
+	name := fmt.Sprintf("leat-%d", tables.Add(1))
+	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
+	storetest.Linearizable(t, storetest.Linear{Stores: stores, Histories: 60})
+}
+
+// TestLinearizableFaults is the same while the service throttles, cancels, and loses answers.
+func TestLinearizableFaults(t *testing.T) {
+	plan := &dynamofake.Plan{Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Skip: 0.05}
+	c := client(t, dynamofake.New(t, plan).URL)
+	name := fmt.Sprintf("leat-%d", tables.Add(1))
+	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
+	storetest.Linearizable(t, storetest.Linear{Stores: stores, Histories: 30})
+}

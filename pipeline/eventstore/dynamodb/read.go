@@ -1,0 +1,455 @@
+package dynamodb
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+)
+
+// pageEvents is how many items of the log one call asks for.
+const pageEvents = 1000
+
+// scan gives the log's events from a position on, upwards, up to a position or to a hole, which is where the log ends for
+// now. Fn says whether it wants more.
+func (s *Store) scan(ctx context.Context, from, to int64, fn func(*event.Recorded) (bool, error)) error {
+	expected := from
+	for expected <= to {
+		b := bucket(expected)
+		start, first := expected, true
+		stop := false
+		q := query{pk: logPK(b), cond: "sk BETWEEN :from AND :to", values: item{":from": str(pad(start)), ":to": str(pad(to))}, limit: int32(min(pageEvents, max(1, to-start+1)))}
+		err := s.pages(ctx, q, func(page []item) (bool, error) {
+			if first && (len(page) == 0 || text(page[0], sk) != pad(expected)) {
+				// The event may be within the item of those before it.
+				within, err := s.before(ctx, expected)
+				if err != nil {
+					return false, err
+				}
+				if within != nil {
+					page = append([]item{within}, page...)
+				}
+			}
+			first = false
+			for _, i := range page {
+				events, err := eventsOf(i)
+				if err != nil {
+					return false, err
+				}
+				for n := range events {
+					r := &events[n]
+					if r.Position < expected {
+						continue
+					}
+					if r.Position > expected || r.Position > to {
+						stop = true
+						return false, nil
+					}
+					expected++
+					if more, err := fn(r); err != nil || !more {
+						stop = true
+						return false, err
+					}
+				}
+			}
+			return true, nil
+		})
+		if err != nil || stop || expected == start || bucket(expected) == b {
+			return err
+		}
+	}
+	return nil
+}
+
+// before gives the item that holds the event at a position which no item begins with; nil: there is none.
+func (s *Store) before(ctx context.Context, position int64) (found item, err error) {
+	if bucket(position) != bucket(max(1, position-1)) || position == 1 {
+		return nil, nil
+	}
+	q := query{pk: logPK(bucket(position)), cond: "sk < :at", values: item{":at": str(pad(position))}, backwards: true, limit: 1}
+	err = s.pages(ctx, q, func(page []item) (bool, error) {
+		if len(page) > 0 {
+			var first int64
+			if _, err := fmt.Sscan(text(page[0], sk), &first); err == nil && first+max(1, number(page[0], "n")) > position {
+				found = page[0]
+			}
+		}
+		return false, nil
+	})
+	return found, err
+}
+
+// scanBack gives the log's events from a position on, downwards.
+func (s *Store) scanBack(ctx context.Context, from, to int64, fn func(*event.Recorded) (bool, error)) error {
+	for b := bucket(from); from >= to && b >= 0; b-- {
+		stop := false
+		// An item that begins before the lower bound may hold events above it.
+		q := query{pk: logPK(b), cond: "sk <= :from", values: item{":from": str(pad(from))}, backwards: true, limit: pageEvents}
+		err := s.pages(ctx, q, func(page []item) (bool, error) {
+			for _, i := range page {
+				events, err := eventsOf(i)
+				if err != nil {
+					return false, err
+				}
+				for n := len(events) - 1; n >= 0; n-- {
+					r := &events[n]
+					if r.Position > from {
+						continue
+					}
+					if r.Position < to {
+						stop = true
+						return false, nil
+					}
+					if more, err := fn(r); err != nil || !more {
+						stop = true
+						return false, err
+					}
+				}
+			}
+			return true, nil
+		})
+		if err != nil || stop {
+			return err
+		}
+	}
+	return nil
+}
+
+// findEnd looks for the log's end from nothing: the last bucket by doubling and halving, then its last item.
+func (s *Store) findEnd(ctx context.Context) (logEnd, error) {
+	has := func(b int64) (bool, error) {
+		some := false
+		err := s.pages(ctx, query{pk: logPK(b), limit: 1}, func(page []item) (bool, error) {
+			some = len(page) > 0
+			return false, nil
+		})
+		return some, err
+	}
+	high := int64(1)
+	for {
+		some, err := has(high)
+		if err != nil {
+			return logEnd{}, err
+		}
+		if !some {
+			break
+		}
+		high *= 2
+	}
+	var failure error
+	low := high / 2
+	if low == 1 && high == 1 {
+		low = 0
+	}
+	n := sort.Search(int(high-low), func(i int) bool {
+		some, err := has(low + int64(i))
+		if err != nil {
+			failure = err
+		}
+		return !some
+	})
+	if failure != nil {
+		return logEnd{}, failure
+	}
+	last := low + int64(n) - 1
+	if last < 0 {
+		return logEnd{}, nil
+	}
+	var e logEnd
+	err := s.pages(ctx, query{pk: logPK(last), backwards: true, limit: 1}, func(page []item) (bool, error) {
+		if len(page) == 0 {
+			return false, nil
+		}
+		events, err := eventsOf(page[0])
+		if err == nil {
+			r := events[len(events)-1]
+			e.position, e.committed = r.Position, r.Committed
+		}
+		return false, err
+	})
+	return e, err
+}
+
+// advanceEnd moves an end over what has come behind it.
+func (s *Store) advanceEnd(ctx context.Context, e logEnd) (logEnd, error) {
+	for {
+		from := e.position + 1
+		moved := false
+		q := query{pk: logPK(bucket(from)), cond: "sk >= :from", values: item{":from": str(pad(from))}, limit: pageEvents}
+		err := s.pages(ctx, q, func(page []item) (bool, error) {
+			for _, i := range page {
+				if text(i, sk) != pad(e.position+1) {
+					return false, nil // a hole: a transaction that is just becoming visible
+				}
+				e.position += max(1, number(i, "n"))
+				e.committed = time.UnixMicro(number(i, "c")).UTC()
+				moved = true
+			}
+			return true, nil
+		})
+		if err != nil || !moved || bucket(e.position+1) == bucket(from) {
+			return e, err
+		}
+	}
+}
+
+// ReadAll implements eventstore.Log.
+func (s *Store) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error] {
+	return func(yield func(*event.Recorded, error) bool) {
+		err := s.ready(ctx)
+		var end logEnd
+		if err == nil {
+			end, err = s.advanceEnd(ctx, *s.end.Load())
+		}
+		var low, high int64
+		if err == nil {
+			low, high, err = s.bounds(ctx, o, end.position)
+		}
+		stopped := false
+		n := int64(0)
+		give := func(r *event.Recorded) (bool, error) {
+			if !selected(r, o.Filter) {
+				return true, nil
+			}
+			n++
+			if !yield(r, nil) {
+				stopped = true
+				return false, nil
+			}
+			return n != o.Max, nil
+		}
+		if err == nil && low <= high {
+			if o.Backwards {
+				err = s.scanBack(ctx, high, low, give)
+			} else {
+				err = s.scan(ctx, low, high, give)
+			}
+		}
+		if err != nil && !stopped {
+			yield(nil, s.reading(ctx, err))
+		}
+	}
+}
+
+// bounds gives the lowest and the highest position that are asked for.
+func (s *Store) bounds(ctx context.Context, o eventstore.ReadOptions, end int64) (low, high int64, err error) {
+	low, high = o.From, o.To
+	if o.Backwards {
+		low, high = o.To, o.From
+	}
+	low = max(low, 1)
+	if high == 0 || high > end {
+		high = end
+	}
+	if !o.SinceTime.IsZero() && low <= high {
+		var failure error
+		low += int64(sort.Search(int(high-low+1), func(i int) bool {
+			at, err := s.committed(ctx, low+int64(i))
+			if err != nil {
+				failure = err
+			}
+			return !at.Before(o.SinceTime)
+		}))
+		err = failure
+	}
+	return low, high, err
+}
+
+// committed gives the time of the commit of a position.
+func (s *Store) committed(ctx context.Context, position int64) (at time.Time, err error) {
+	q := query{pk: logPK(bucket(position)), cond: "sk <= :at", values: item{":at": str(pad(position))}, backwards: true, limit: 1}
+	err = s.pages(ctx, q, func(page []item) (bool, error) {
+		if len(page) > 0 {
+			at = time.UnixMicro(number(page[0], "c")).UTC()
+		}
+		return false, nil
+	})
+	return at, err
+}
+
+func selected(r *event.Recorded, f eventstore.Filter) bool {
+	return (len(f.StreamTypes) == 0 || slices.Contains(f.StreamTypes, r.Stream.Type)) &&
+		(len(f.Types) == 0 || slices.Contains(f.Types, r.Type)) &&
+		(len(f.Origins) == 0 || slices.Contains(f.Origins, r.Origin))
+}
+
+// ReadStream implements eventstore.Log: it reads the places of the stream's events, then the events, a hundred in a call.
+func (s *Store) ReadStream(ctx context.Context, name event.Stream, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error] {
+	return func(yield func(*event.Recorded, error) bool) {
+		if err := s.readStream(ctx, name, o, yield); err != nil {
+			yield(nil, s.reading(ctx, err))
+		}
+	}
+}
+
+func (s *Store) readStream(ctx context.Context, name event.Stream, o eventstore.ReadOptions, yield func(*event.Recorded, error) bool) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	if name.Type == "" || name.ID == "" || len(streamPK(name)) > 2048 {
+		return nil
+	}
+	i, err := s.get(ctx, key(streamPK(name), headSK))
+	if err != nil || i == nil {
+		return err
+	}
+	st, err := streamOf(i)
+	if err != nil {
+		return err
+	}
+	low, high := o.From, o.To
+	if o.Backwards {
+		low, high = o.To, o.From
+	}
+	low = max(low, 1)
+	if high == 0 || high > st.revision {
+		high = st.revision
+	}
+	if low < st.from {
+		if err := s.chunks(ctx, name, st); err != nil {
+			return err
+		}
+	}
+	n := int64(0)
+	for low <= high {
+		part := make([]place, 0, 100)
+		if o.Backwards {
+			for r := high; r >= max(low, high-99); r-- {
+				part = append(part, st.at(r))
+			}
+			high -= 100
+		} else {
+			for r := low; r <= min(high, low+99); r++ {
+				part = append(part, st.at(r))
+			}
+			low += 100
+		}
+		events, err := s.eventsAt(ctx, part)
+		if err != nil {
+			return err
+		}
+		for j := range events {
+			r := &events[j]
+			if !selected(r, o.Filter) || r.Committed.Before(o.SinceTime) {
+				continue
+			}
+			n++
+			if !yield(r, nil) || n == o.Max {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// eventsAt reads events by their places, in their order.
+func (s *Store) eventsAt(ctx context.Context, places []place) ([]event.Recorded, error) {
+	var keys []item
+	asked := map[int64]bool{}
+	for _, p := range places {
+		if !asked[p.item] {
+			asked[p.item] = true
+			keys = append(keys, key(logPK(bucket(p.item)), pad(p.item)))
+		}
+	}
+	found, err := s.gets(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	byPosition := map[int64]event.Recorded{}
+	for _, i := range found {
+		events, err := eventsOf(i)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range events {
+			byPosition[r.Position] = r
+		}
+	}
+	out := make([]event.Recorded, len(places))
+	for i, p := range places {
+		r, ok := byPosition[p.position]
+		if !ok {
+			return nil, fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, p.position)
+		}
+		out[i] = r
+	}
+	return out, nil
+}
+
+// Streams implements eventstore.Log. Names come from an index, which may lag behind by moments; what is said of each
+// stream is read from its head.
+func (s *Store) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.Seq2[eventstore.StreamInfo, error] {
+	return func(yield func(eventstore.StreamInfo, error) bool) {
+		if err := s.streams(ctx, o, yield); err != nil {
+			yield(eventstore.StreamInfo{}, s.reading(ctx, err))
+		}
+	}
+}
+
+func (s *Store) streams(ctx context.Context, o eventstore.StreamsOptions, yield func(eventstore.StreamInfo, error) bool) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	names := []string{o.Type}
+	if o.Type == "" {
+		items, err := s.all(ctx, query{pk: "T"})
+		if err != nil {
+			return err
+		}
+		names = names[:0]
+		for _, i := range items {
+			names = append(names, unescape(text(i, sk)[1:]))
+		}
+		slices.Sort(names)
+	}
+	n := int64(0)
+	for _, name := range names {
+		if name < o.After.Type {
+			continue
+		}
+		q := query{pk: indexed(escape(name)), index: true, limit: 100}
+		if o.Prefix != "" {
+			q.cond, q.values = "begins_with("+indexSK+", :p)", item{":p": str(indexed(escape(o.Prefix)))}
+		}
+		done := false
+		err := s.pages(ctx, q, func(page []item) (bool, error) {
+			var keys []item
+			for _, i := range page {
+				if name == o.After.Type && unescape(text(i, indexSK)) <= o.After.ID {
+					continue
+				}
+				keys = append(keys, item{pk: i[pk], sk: i[sk]})
+			}
+			heads, err := s.gets(ctx, keys)
+			if err != nil {
+				return false, err
+			}
+			sort.Slice(heads, func(a, b int) bool { return text(heads[a], indexSK) < text(heads[b], indexSK) })
+			for _, i := range heads {
+				st, err := streamOf(i)
+				if err != nil {
+					return false, err
+				}
+				n++
+				info := eventstore.StreamInfo{
+					Stream: event.Stream{Type: name, ID: unescape(text(i, indexSK))}, Revision: st.revision, Created: st.created, Updated: st.updated,
+				}
+				if !yield(info, nil) || n == o.Max {
+					done = true
+					return false, nil
+				}
+			}
+			return true, nil
+		})
+		if err != nil || done {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package dynamodb
+
+import (
+	"context"
+
+	"fmt"
+	"regexp"
+
+	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/eventstore"
+)
+
+func init() { eventstore.Register("dynamodb", open) }
+
+// settings are the store's YAML.
+type settings struct {
+	Table  string `yaml:"table" doc:"the table; one holds one event store" example:"leat"`
+	Create bool   `yaml:"create,omitempty" default:"true" doc:"make the table where it is missing, if the credentials may"`
+	// Capacity is for a table that is made.
+	ReadCapacity  int64 `yaml:"read_capacity,omitempty" min:"1" doc:"read units of a table that is made; default: on demand"`
+	WriteCapacity int64 `yaml:"write_capacity,omitempty" min:"1" doc:"write units of a table that is made; default: on demand"`
+	aws.Settings  `yaml:",inline"`
+}
+
+var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+
+// Validate implements config.Validator.
+func (c settings) Validate() error {
+	if c.Table != "" && !tableName.MatchString(c.Table) {
+		return &config.FieldError{Field: "table", Err: fmt.Errorf("%q is no name of a table: 3 to 255 letters, digits and _ . -", c.Table)}
+	}
+	if err := c.Check(); err != nil {
+		return &config.FieldError{Field: "endpoint", Err: err}
+	}
+	return nil
+}
+
+func open(ctx context.Context, c settings, env eventstore.Env) (eventstore.Store, error) {
+	// As many calls at a time as readers and the committer make.
+	cfg, err := aws.Load(ctx, c.Settings, nil, 16)
+	if err != nil {
+		return nil, fmt.Errorf("dynamodb: %w", err)
+	}
+	s, err := Open(ctx, Config{
+		Client: aws.NewDynamoDB(cfg), Table: c.Table, Create: c.Create, ReadCapacity: c.ReadCapacity, WriteCapacity: c.WriteCapacity,
+		ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log, Close: func() { aws.Close(cfg) },
+	})
+	if err != nil {
+		aws.Close(cfg)
+		return nil, err
+	}
+	return s, nil
+}

@@ -1,0 +1,206 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/table"
+)
+
+// Config says where the store is and how it is opened.
+type Config struct {
+	// Client makes the calls. They are repeated here and not in the SDK.
+	Client *aws.DynamoDB
+	// Table is the table's name.
+	Table string
+	// Create makes the table where it is missing; else that is an error.
+	Create bool
+	// ReadCapacity and WriteCapacity are those of a table that is made; zeros: on demand.
+	ReadCapacity, WriteCapacity int64
+	// ReadOnly opens the store for reading alone.
+	ReadOnly bool
+	// Patience is how long a call is tried again while the service throttles or does not answer; 0: 20 s.
+	Patience time.Duration
+	// Poll is how often the log is asked for commits of other processes while anybody follows it; 0: a second.
+	Poll time.Duration
+	// Now is the clock of commits and leases; nil: time.Now.
+	Now func() time.Time
+	// Logger is told what happens out of sight; nil: nobody is.
+	Logger *slog.Logger
+	// Used is told of the capacity units that calls have consumed; nil: nobody is.
+	Used func(operation string, units float64)
+	// Close is called last.
+	Close func()
+}
+
+// Store is an event store in a DynamoDB table. It is safe for concurrent use.
+type Store struct {
+	cfg   Config
+	now   func() time.Time
+	log   *slog.Logger
+	logID string
+
+	end    atomic.Pointer[logEnd]
+	ends   sync.Mutex
+	follow atomic.Int64 // those who follow the log
+
+	queue   chan *request
+	closing chan struct{}
+	stopped chan struct{}
+	once    sync.Once
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	back    sync.WaitGroup
+
+	control sync.Mutex // one change of documents at a time in this process
+}
+
+var (
+	_ eventstore.Store    = (*Store)(nil)
+	_ eventstore.Replicas = (*Store)(nil)
+	_ eventstore.Outbox   = (*Store)(nil)
+)
+
+// logEnd is the log's end as far as this process knows, with what wakes those who wait for the next.
+type logEnd struct {
+	position  int64
+	committed time.Time
+	wake      chan struct{}
+}
+
+// Open opens the store.
+func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
+	if cfg.Table == "" {
+		return nil, errors.New("dynamodb: the table has no name")
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = 20 * time.Second
+	}
+	if cfg.Poll <= 0 {
+		cfg.Poll = time.Second
+	}
+	s := &Store{cfg: cfg, now: cfg.Now, log: cfg.Logger, queue: make(chan *request, 256), closing: make(chan struct{}), stopped: make(chan struct{})}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			s.cancel()
+			err = fmt.Errorf("dynamodb: open table %s: %w", cfg.Table, err)
+		}
+	}()
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	e, err := s.findEnd(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.end.Store(&logEnd{position: e.position, committed: e.committed, wake: make(chan struct{})})
+	if cfg.ReadOnly {
+		close(s.stopped)
+	} else {
+		go newWriter(s).run()
+	}
+	s.back.Go(s.watch)
+	return s, nil
+}
+
+// Close waits for the commit under way. What waits in the queue gets ErrClosed.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		close(s.closing)
+		<-s.stopped
+		s.cancel()
+		s.back.Wait()
+		s.ends.Lock()
+		close(s.end.Load().wake)
+		s.ends.Unlock()
+		if s.cfg.Close != nil {
+			s.cfg.Close()
+		}
+	})
+	return nil
+}
+
+func (s *Store) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// ready is called before each call.
+func (s *Store) ready(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed() {
+		return eventstore.ErrClosed
+	}
+	return nil
+}
+
+func (s *Store) writable(ctx context.Context) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	if s.cfg.ReadOnly {
+		return eventstore.ErrReadOnly
+	}
+	return nil
+}
+
+// publish makes a newer end known.
+func (s *Store) publish(position int64, committed time.Time) {
+	s.ends.Lock()
+	defer s.ends.Unlock()
+	old := s.end.Load()
+	if position <= old.position || s.closed() {
+		return
+	}
+	s.end.Store(&logEnd{position: position, committed: committed, wake: make(chan struct{})})
+	close(old.wake)
+}
+
+// Head implements eventstore.Log.
+func (s *Store) Head(ctx context.Context) (eventstore.Head, error) {
+	if err := s.ready(ctx); err != nil {
+		return eventstore.Head{}, err
+	}
+	e, err := s.advanceEnd(ctx, *s.end.Load())
+	if err != nil {
+		return eventstore.Head{}, s.reading(ctx, err)
+	}
+	s.publish(e.position, e.committed)
+	return eventstore.Head{LogID: s.logID, Position: e.position, Committed: e.committed}, nil
+}
+
+// reading gives an error of a read its meaning.
+func (s *Store) reading(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.closed():
+		return eventstore.ErrClosed
+	}
+	return err
+}
+
+// Tables implements eventstore.Store.
+func (s *Store) Tables() table.Store { return noTables{} }

@@ -1,0 +1,98 @@
+package dynamodb
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/event"
+)
+
+// stream is a stream's head, with the places of its events as far as they are known.
+type stream struct {
+	revision, position int64
+	created, updated   time.Time
+	// from is the revision of the first place of tail, which is in the head's item.
+	from int64
+	tail []place
+	// older are the places before the tail; complete says that they were read.
+	older    []place
+	complete bool
+}
+
+// tailPlaces is how many places a head holds before they become an item of their own: so a head stays within 1 KB,
+// which is one write unit.
+const tailPlaces = 90
+
+func streamOf(i item) (*stream, error) {
+	s := &stream{
+		revision: number(i, "r"), position: number(i, "p"), from: number(i, "f"),
+		created: time.UnixMicro(number(i, "cr")).UTC(), updated: time.UnixMicro(number(i, "up")).UTC(),
+	}
+	var err error
+	s.tail, err = readPlaces(blob(i, "k"))
+	s.complete = s.from == 1
+	return s, err
+}
+
+// item makes the head's item.
+func (s *stream) item(name event.Stream) item {
+	i := key(streamPK(name), headSK)
+	i["r"], i["p"], i["f"], i["cr"], i["up"] = num(s.revision), num(s.position), num(s.from), num(s.created.UnixMicro()), num(s.updated.UnixMicro())
+	if len(s.tail) > 0 {
+		i["k"] = bin(appendPlaces(nil, s.tail))
+	}
+	i[indexPK], i[indexSK] = str(indexed(escape(name.Type))), str(indexed(escape(name.ID)))
+	return i
+}
+
+// indexed bounds what an index takes: its sort key holds 1,024 bytes. Names are at most that long, escaped ones may not be.
+func indexed(s string) string { return s[:min(len(s), 1024)] }
+
+// chunks reads the places before the tail.
+func (s *Store) chunks(ctx context.Context, name event.Stream, st *stream) error {
+	if st.complete {
+		return nil
+	}
+	st.older = nil
+	err := s.pages(ctx, query{pk: streamPK(name), cond: "sk > :head", values: item{":head": str(headSK)}}, func(page []item) (bool, error) {
+		for _, i := range page {
+			first, _ := strconv.ParseInt(text(i, sk), 10, 64)
+			if first >= st.from {
+				return false, nil
+			}
+			places, err := readPlaces(blob(i, "k"))
+			if err != nil {
+				return false, err
+			}
+			st.older = append(st.older, places...)
+		}
+		return true, nil
+	})
+	st.complete = err == nil
+	return err
+}
+
+// at gives the place of a revision, which is known.
+func (st *stream) at(revision int64) place {
+	if revision >= st.from {
+		return st.tail[revision-st.from]
+	}
+	return st.older[int64(len(st.older))-(st.from-revision)]
+}
+
+// find gives the revisions whose ids may be id.
+func (st *stream) find(id string) (out []int64) {
+	h := hashID(id)
+	for i, p := range st.older {
+		if p.hash == h {
+			out = append(out, st.from-int64(len(st.older))+int64(i))
+		}
+	}
+	for i, p := range st.tail {
+		if p.hash == h {
+			out = append(out, st.from+int64(i))
+		}
+	}
+	return out
+}

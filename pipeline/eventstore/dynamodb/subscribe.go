@@ -1,0 +1,100 @@
+package dynamodb
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+)
+
+// watch asks for commits of other processes while anybody follows the log.
+func (s *Store) watch() {
+	tick := time.NewTicker(s.cfg.Poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			return
+		}
+		if s.follow.Load() == 0 {
+			continue
+		}
+		e, err := s.advanceEnd(s.ctx, *s.end.Load())
+		if err != nil {
+			if s.ctx.Err() == nil {
+				s.log.Warn("the event store cannot see the commits of others", "err", err)
+			}
+			continue
+		}
+		s.publish(e.position, e.committed)
+	}
+}
+
+// Subscribe implements eventstore.Log. It ends without an error when ctx does, and with ErrClosed when the store is
+// closed.
+func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) iter.Seq2[eventstore.Page, error] {
+	if o.MaxEvents <= 0 {
+		o.MaxEvents = 1000
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 4 << 20
+	}
+	return func(yield func(eventstore.Page, error) bool) {
+		s.follow.Add(1)
+		defer s.follow.Add(-1)
+		for after := o.After; ctx.Err() == nil; {
+			err := s.ready(ctx)
+			if err == nil {
+				end := s.end.Load()
+				if after >= end.position {
+					select {
+					case <-ctx.Done():
+					case <-end.wake:
+					case <-s.closing:
+					}
+					continue
+				}
+				var p eventstore.Page
+				if p, err = s.page(ctx, after, end.position, o); err == nil {
+					if p.Through == after { // a hole where the end was seen: it is a moment old
+						if !pause(ctx, firstWait) {
+							return
+						}
+						continue
+					}
+					after = p.Through
+					if !yield(p, nil) {
+						return
+					}
+					continue
+				}
+			}
+			if ctx.Err() == nil {
+				yield(eventstore.Page{}, s.reading(ctx, err))
+			}
+			return
+		}
+	}
+}
+
+// page reads the next piece of the log. One that a filter leaves empty ends after ten thousand positions, so that the
+// reader's place moves.
+func (s *Store) page(ctx context.Context, after, head int64, o eventstore.SubscribeOptions) (eventstore.Page, error) {
+	p := eventstore.Page{Through: after, Head: head}
+	bytes := 0
+	err := s.scan(ctx, after+1, min(head, after+perBucket), func(r *event.Recorded) (bool, error) {
+		if selected(r, o.Filter) {
+			bytes += len(r.Raw) + len(r.Data) + len(r.Metadata)
+			if len(p.Events) > 0 && bytes > o.MaxBytes {
+				return false, nil
+			}
+			p.Events = append(p.Events, *r)
+		}
+		p.Through = r.Position
+		return len(p.Events) < o.MaxEvents, nil
+	})
+	return p, err
+}

@@ -1,0 +1,53 @@
+package dynamodb
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+)
+
+func (s *Store) verify(ctx context.Context, report func(eventstore.Fault)) (v eventstore.Verified, err error) {
+	if err := s.ready(ctx); err != nil {
+		return v, err
+	}
+	end, err := s.advanceEnd(ctx, *s.end.Load())
+	if err != nil {
+		return v, s.reading(ctx, err)
+	}
+	fault := func(name event.Stream, position int64, format string, args ...any) {
+		v.Faults++
+		report(eventstore.Fault{Stream: name, Position: position, What: fmt.Sprintf(format, args...)})
+	}
+	revisions := map[event.Stream]int64{}
+	last := int64(0)
+	err = s.scan(ctx, 1, end.position, func(r *event.Recorded) (bool, error) {
+		v.Events++
+		last = r.Position
+		if want := revisions[r.Stream] + 1; r.Revision != want {
+			fault(r.Stream, r.Position, "revision %d where %d belongs", r.Revision, want)
+		}
+		revisions[r.Stream] = r.Revision
+		return true, nil
+	})
+	if err != nil {
+		return v, s.reading(ctx, err)
+	}
+	if last != end.position {
+		fault(event.Stream{}, last+1, "the log ends at %d, and this position is missing", end.position)
+	}
+	for info, err := range s.Streams(ctx, eventstore.StreamsOptions{}) {
+		if err != nil {
+			return v, s.reading(ctx, err)
+		}
+		v.Streams++
+		if have := revisions[info.Stream]; have < info.Revision && last == end.position {
+			// What came since is not a fault.
+			if e, err := s.advanceEnd(ctx, end); err == nil && e.position == end.position {
+				fault(info.Stream, 0, "its head says %d events, the log has %d", info.Revision, have)
+			}
+		}
+	}
+	return v, nil
+}

@@ -1,0 +1,562 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/plan"
+)
+
+// request is a call that waits for the committer.
+type request struct {
+	ctx   context.Context
+	units []*eventstore.Unit
+	o     eventstore.CommitOptions
+	next  int // of units: those before it are answered
+
+	err   error
+	state atomic.Int32 // waiting, taken or withdrawn
+	done  chan struct{}
+}
+
+const (
+	waiting int32 = iota
+	taken
+	withdrawn
+)
+
+// errUnknown says that the outcome of a commit could not be found out.
+var errUnknown = errors.New("dynamodb: whether the commit went through is not known")
+
+// Commit implements eventstore.Log.
+func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventstore.CommitOptions) error {
+	for _, u := range units {
+		u.Result = eventstore.Result{}
+	}
+	if err := s.ready(ctx); err != nil || len(units) == 0 {
+		return err
+	}
+	if s.cfg.ReadOnly {
+		return eventstore.ErrReadOnly
+	}
+	r := &request{ctx: ctx, units: units, o: o, done: make(chan struct{})}
+	select {
+	case s.queue <- r:
+	case <-s.closing:
+		return eventstore.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(waiting, withdrawn) {
+			return ctx.Err()
+		}
+	case <-s.stopped:
+		if r.state.CompareAndSwap(waiting, withdrawn) {
+			return eventstore.ErrClosed
+		}
+	}
+	<-r.done
+	return r.err
+}
+
+// writer is the committer.
+type writer struct {
+	s *Store
+	// end is the log's end as the writer has seen it; streams holds as long as it is true.
+	end     logEnd
+	streams map[event.Stream]*stream
+	places  int
+	types   map[string]bool // of streams that are in the table's list
+}
+
+func newWriter(s *Store) *writer {
+	return &writer{s: s, end: *s.end.Load(), streams: map[event.Stream]*stream{}, types: map[string]bool{}}
+}
+
+// maxPlaces bounds what is remembered of streams, about 64 MB.
+const maxPlaces = 4 << 20
+
+func (w *writer) forget() { w.streams, w.places = map[event.Stream]*stream{}, 0 }
+
+// run serves the queue until the store is closed.
+func (w *writer) run() {
+	defer close(w.s.stopped)
+	var left []*request
+	for {
+		if len(left) == 0 {
+			select {
+			case r := <-w.s.queue:
+				left = append(left, r)
+			case <-w.s.closing:
+				w.finish(left)
+				return
+			}
+		}
+		for more := true; more && len(left) < 4*most; {
+			select {
+			case r := <-w.s.queue:
+				left = append(left, r)
+			default:
+				more = false
+			}
+		}
+		batch := left[:0]
+		for _, r := range left {
+			if r.state.CompareAndSwap(waiting, taken) || r.state.Load() == taken {
+				batch = append(batch, r)
+			}
+		}
+		left = w.serve(batch)
+		if w.s.closed() && len(left) > 0 {
+			// What was begun is brought to its end; what waits in the queue is not.
+			for len(left) > 0 && left[0].next > 0 {
+				left = w.serve(left)
+			}
+			w.finish(left)
+			return
+		}
+	}
+}
+
+func (w *writer) finish(left []*request) {
+	for _, r := range left {
+		r.err = eventstore.ErrClosed
+		close(r.done)
+	}
+	for {
+		select {
+		case r := <-w.s.queue:
+			if r.state.CompareAndSwap(waiting, taken) {
+				r.err = eventstore.ErrClosed
+				close(r.done)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// serve commits what one transaction takes of a batch, answers those requests that are through, and gives the others.
+func (w *writer) serve(batch []*request) (left []*request) {
+	if len(batch) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.s.ctx), 3*w.s.cfg.Patience)
+	defer cancel()
+	ends, err := w.transact(ctx, batch)
+	if err != nil {
+		w.forget()
+		w.s.log.Error("the event store could not write", "err", err)
+		for _, r := range batch[:len(ends)] {
+			for _, u := range r.units[r.next:] {
+				u.Result = eventstore.Result{}
+			}
+			r.err = err
+			close(r.done)
+		}
+		return batch[len(ends):]
+	}
+	for i, r := range batch {
+		if i < len(ends) {
+			if r.next = ends[i]; r.next >= len(r.units) {
+				close(r.done)
+				continue
+			}
+		}
+		left = append(left, r)
+	}
+	return left
+}
+
+// transact runs what fits into one transaction, again where another writer was faster. Ends says how far each of the
+// first requests is then, or which ones an error is for.
+func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, err error) {
+	for wait := firstWait; ; wait = min(2*wait, maxWait) {
+		d, err := w.draft(ctx, batch)
+		if err != nil {
+			return make([]int, max(1, min(len(batch), 1))), err
+		}
+		// A draft that appends is true if its condition holds. One that only refuses and repeats must see that nobody has
+		// written since the streams were read.
+		if d.nonce == "" && d.judged {
+			e, err := w.s.advanceEnd(ctx, w.end)
+			if err != nil {
+				return d.ends, err
+			}
+			if e.position != w.end.position {
+				w.forget()
+				w.end = e
+				w.s.publish(e.position, e.committed)
+				continue
+			}
+		}
+		if len(d.writes) == 0 {
+			w.took(d)
+			return d.ends, nil
+		}
+		err = w.s.transact(ctx, d.writes)
+		switch {
+		case err == nil:
+			w.took(d)
+			return d.ends, nil
+		case isCancelled(err):
+			// Somebody else was faster, or it was this very transaction, whose answer was lost and whose token is forgotten.
+			if there, ok := failed(err, 0); ok && d.nonce != "" && there != nil && text(there, "w") == d.nonce {
+				w.took(d)
+				return d.ends, nil
+			}
+			w.forget()
+			if w.end, err = w.s.advanceEnd(ctx, w.end); err != nil {
+				return d.ends, err
+			}
+			w.s.publish(w.end.position, w.end.committed)
+		case errors.Is(err, eventstore.ErrUnavailable):
+			// Throttled all the time: surely not written. Without an answer: perhaps.
+			return d.ends, w.resolve(ctx, d, err)
+		default:
+			return d.ends, err
+		}
+		if !pause(ctx, wait) {
+			return d.ends, fmt.Errorf("%w: other writers were faster all the time", eventstore.ErrUnavailable)
+		}
+	}
+}
+
+// resolve finds out what became of a transaction that got no answer.
+func (w *writer) resolve(ctx context.Context, d *draft, cause error) error {
+	if d.nonce == "" {
+		return fmt.Errorf("%w: %w", errUnknown, cause)
+	}
+	i, err := w.s.get(ctx, key(logPK(bucket(d.first)), pad(d.first)))
+	if err == nil && i != nil && text(i, "w") == d.nonce {
+		w.took(d)
+		return nil
+	}
+	if err == nil && i != nil {
+		return cause // the place is another's: ours cannot come any more
+	}
+	return fmt.Errorf("%w: %w", errUnknown, cause)
+}
+
+// draft is a transaction that is going to be tried.
+type draft struct {
+	plan    *plan.Draft
+	known   *known
+	judged  bool // streams were looked at
+	writes  []types.TransactWriteItem
+	streams map[event.Stream]*stream // as they are going to be
+	types   []string
+	ends    []int
+	nonce   string // in the log's items; "" where there is none
+	first   int64  // position
+}
+
+// draft judges as many units as one transaction takes.
+func (w *writer) draft(ctx context.Context, batch []*request) (*draft, error) {
+	batch = batch[:len(batch):len(batch)]
+	counts, part := w.fits(batch)
+	k := &known{w: w, marks: map[plan.MarkID]markState{}, rows: map[int64]bool{}}
+	if err := k.read(ctx, batch[:part], counts); err != nil {
+		return nil, err
+	}
+	c := w.s.newChange()
+	d := &draft{known: k, plan: plan.New(k, w.end.position, plan.Clock(w.s.now(), w.end.committed))}
+	effects := func(_ context.Context, u *eventstore.Unit, _ []event.Recorded, repeated bool) error {
+		restore := c.snapshot()
+		gone, err := w.s.unpark(ctx, c, u.Unpark)
+		switch {
+		case err != nil || repeated:
+			return err
+		case gone:
+			err = plan.Refuse(eventstore.ErrGone)
+		case u.Within != nil:
+			err = plan.Refuse(errNoTables)
+		default:
+			err = w.s.park(ctx, c, u.Park)
+		}
+		if err != nil {
+			restore()
+		}
+		return err
+	}
+	for i, r := range batch[:part] {
+		if r.o.Fence != nil {
+			var present eventstore.Lease
+			if _, err := load(ctx, c, docKey{leaseDocs, r.o.Fence.Name}, &present); err != nil {
+				return nil, err
+			}
+			if err := plan.CheckFence(present, r.o.Fence); err != nil {
+				r.err = err
+				for _, u := range r.units[r.next:] {
+					u.Result = eventstore.Result{}
+				}
+				d.ends = append(d.ends, len(r.units))
+				continue
+			}
+			c.check(docKey{leaseDocs, r.o.Fence.Name})
+		}
+		end := r.next + counts[i]
+		at := r.next
+		for ; at < end; at++ {
+			u := r.units[at]
+			d.judged = d.judged || len(u.Appends) > 0
+			if err := w.judge(ctx, d, u, effects); err != nil {
+				return nil, err
+			}
+			if u.Result.Status == eventstore.Refused && r.o.Ordered {
+				at = len(r.units)
+				break
+			}
+		}
+		d.ends = append(d.ends, min(at, len(r.units)))
+	}
+	return d, w.assemble(d, c)
+}
+
+// judge adds a unit, unless it is larger than any transaction.
+func (w *writer) judge(ctx context.Context, d *draft, u *eventstore.Unit, effects plan.Effects) error {
+	if err := tooLarge(u); err != nil {
+		u.Result = eventstore.Result{Status: eventstore.Refused, Err: err}
+		return nil
+	}
+	return d.plan.Add(ctx, u, effects)
+}
+
+// took takes a committed draft into memory and wakes those who wait for it.
+func (w *writer) took(d *draft) {
+	for name, st := range d.streams {
+		if old := w.streams[name]; old != nil {
+			w.places -= len(old.tail) + len(old.older)
+		}
+		w.streams[name] = st
+		w.places += len(st.tail) + len(st.older)
+	}
+	for _, t := range d.types {
+		w.types[t] = true
+	}
+	if w.places > maxPlaces {
+		w.forget()
+	}
+	if len(d.plan.Writes) == 0 {
+		return
+	}
+	w.end.position, w.end.committed = d.plan.Head(), d.plan.Committed()
+	w.s.publish(w.end.position, w.end.committed)
+}
+
+// cost bounds the items of a transaction that a unit takes.
+func cost(u *eventstore.Unit) int {
+	n := 6*len(u.Park) + 3*len(u.Unpark) + len(u.Outbox)
+	streams := map[event.Stream]int{}
+	for i := range u.Appends {
+		streams[u.Appends[i].Stream] += len(u.Appends[i].Events)
+	}
+	for _, events := range streams {
+		n += min(events, 40) + 3 // the head, a chunk, the type
+	}
+	if u.Inbox != nil {
+		n++
+	}
+	if u.Cursor != nil {
+		n++
+	}
+	return n
+}
+
+// weightOf is about the bytes that a unit writes.
+func weightOf(u *eventstore.Unit) int {
+	n := 500
+	for i := range u.Appends {
+		for j := range u.Appends[i].Events {
+			e := &u.Appends[i].Events[j]
+			n += (len(e.Raw)+len(e.Data)+len(e.Metadata)+400)*4/3 + 200
+		}
+	}
+	for i := range u.Park {
+		n += min(len(u.Park[i].Payload), inlinePayload)*2 + len(u.Park[i].Stack) + len(u.Park[i].Reason) + 1000
+	}
+	return n
+}
+
+// transactBytes bounds a transaction; the service takes 4 MB.
+const transactBytes = 3800 << 10
+
+// fits says how many units of each request one transaction takes, at least one of all.
+func (w *writer) fits(batch []*request) (counts []int, part int) {
+	items, bytes, total := 0, 0, 0
+	cursors := map[plan.CursorID]bool{}
+	for _, r := range batch {
+		n := 0
+		if r.o.Fence != nil {
+			items++
+		}
+		for _, u := range r.units[r.next:] {
+			c, b := cost(u), weightOf(u)
+			if u.Cursor != nil {
+				id := plan.CursorID{Pipeline: u.Pipeline, Key: u.Cursor.Key}
+				if cursors[id] {
+					c--
+				}
+				cursors[id] = true
+			}
+			if total > 0 && (items+c > most || bytes+b > transactBytes) {
+				if n > 0 {
+					counts = append(counts, n)
+				}
+				return counts, len(counts)
+			}
+			items, bytes, n, total = items+c, bytes+b, n+1, total+1
+		}
+		counts = append(counts, n)
+	}
+	return counts, len(counts)
+}
+
+// assemble makes the transaction's items. The first is that of the log's next position: its condition is the one that
+// tells of other writers.
+func (w *writer) assemble(d *draft, c *change) error {
+	table := &w.s.cfg.Table
+	committed := d.plan.Committed()
+	docs := c.writes()
+	if ws := d.plan.Writes; len(ws) > 0 {
+		d.nonce, d.first, d.streams = nonce(6), ws[0].Position, map[event.Stream]*stream{}
+		heads := map[event.Stream]int64{} // the revision that stands there
+		places := map[event.Stream][]place{}
+		// What is left of the hundred for the log's items, when all else has its room.
+		room := most - len(docs) - len(d.plan.Marks) - len(d.plan.Cursors) - len(d.plan.Rows) - 3*len(d.plan.Streams())
+		for _, group := range groups(ws, room) {
+			i, err := logItem(group, committed, d.nonce)
+			if err != nil {
+				return err
+			}
+			d.writes = append(d.writes, types.TransactWriteItem{Put: &types.Put{
+				TableName: table, Item: i, ConditionExpression: ptr("attribute_not_exists(pk)"), ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+			}})
+			for _, e := range group {
+				name := e.Stream.Name
+				heads[name] = e.Stream.Base.Revision
+				places[name] = append(places[name], place{e.Position, group[0].Position, hashID(e.Event.ID)})
+			}
+		}
+		for name, ps := range places {
+			st := w.grown(name, ps, committed)
+			if len(st.tail) > tailPlaces {
+				i := key(streamPK(name), pad(st.from))
+				i["k"] = bin(appendPlaces(nil, st.tail))
+				d.writes = append(d.writes, types.TransactWriteItem{Put: &types.Put{TableName: table, Item: i}})
+				if st.complete {
+					st.older = append(st.older[:len(st.older):len(st.older)], st.tail...)
+				}
+				st.from, st.tail = st.revision+1, nil
+			}
+			put := &types.Put{TableName: table, Item: st.item(name), ConditionExpression: ptr("attribute_not_exists(pk)")}
+			if r := heads[name]; r > 0 {
+				put.ConditionExpression, put.ExpressionAttributeValues = ptr("r = :r"), item{":r": num(r)}
+			} else if !w.types[name.Type] {
+				d.types = append(d.types, name.Type)
+				w.types[name.Type] = true // once in a transaction
+				d.writes = append(d.writes, types.TransactWriteItem{Put: &types.Put{TableName: table, Item: key("T", "k"+escape(name.Type))}})
+			}
+			d.writes = append(d.writes, types.TransactWriteItem{Put: put})
+			d.streams[name] = st
+		}
+		for _, t := range d.types {
+			delete(w.types, t)
+		}
+	}
+	for id, h := range d.plan.Marks {
+		if d.known.marks[id].known {
+			continue
+		}
+		i := key(markPK(id.Pipeline), markSK(id.Key))
+		i["h"], i["c"] = num(int64(h)), num(committed.UnixMicro())
+		if name := text(i, sk); name != "k"+escape(id.Key) {
+			i["key"] = str(escape(id.Key))
+		}
+		d.writes = append(d.writes, types.TransactWriteItem{Put: &types.Put{
+			TableName: table, Item: i, ConditionExpression: ptr("attribute_not_exists(pk)"),
+		}})
+	}
+	for id, value := range d.plan.Cursors {
+		i := key(cursorPK(id.Pipeline), "k"+escape(id.Key))
+		i["v"] = str(escape(value))
+		d.writes = append(d.writes, types.TransactWriteItem{Put: &types.Put{TableName: table, Item: i}})
+	}
+	for id := range maps.Keys(d.plan.Rows) {
+		d.writes = append(d.writes, types.TransactWriteItem{Delete: &types.Delete{TableName: table, Key: key(outboxPK, pad(id)), ConditionExpression: ptr("attribute_exists(pk)")}})
+	}
+	d.writes = append(d.writes, docs...)
+	if len(d.writes) > most {
+		return fmt.Errorf("dynamodb: a transaction of %d items", len(d.writes))
+	}
+	return nil
+}
+
+// grown gives a stream with places added to its tail.
+func (w *writer) grown(name event.Stream, ps []place, committed time.Time) *stream {
+	st := &stream{from: 1, complete: true, created: committed}
+	if old := w.streams[name]; old != nil && old.revision > 0 {
+		copied := *old
+		st = &copied
+		st.tail = append(st.tail[:len(st.tail):len(st.tail)], ps...)
+	} else {
+		st.tail = ps
+	}
+	st.revision += int64(len(ps))
+	st.position, st.updated = ps[len(ps)-1].position, committed
+	return st
+}
+
+// groups cuts writes into items: one each while there is room, else neighbours of one stream together.
+func groups(ws []*plan.Write, room int) [][]*plan.Write {
+	var out [][]*plan.Write
+	crowded := len(ws) > room
+	size := 0
+	for i, w := range ws {
+		n := packed(w)
+		if crowded && i > 0 && w.Stream == ws[i-1].Stream && w.Origin == ws[i-1].Origin && bucket(w.Position) == bucket(ws[i-1].Position) && size+n < maxItem {
+			out[len(out)-1] = append(out[len(out)-1], w)
+			size += n
+			continue
+		}
+		out = append(out, []*plan.Write{w})
+		size = n
+	}
+	return out
+}
+
+// tooLarge refuses a unit that no transaction takes, in words.
+func tooLarge(u *eventstore.Unit) error {
+	bytes, items := 0, cost(u)
+	for i := range u.Appends {
+		for j := range u.Appends[i].Events {
+			e := &u.Appends[i].Events[j]
+			n := max(len(e.Raw), len(e.Data)) + len(e.Metadata) + 1024
+			if _, view := e.DataAt(); len(e.Raw) > 0 && len(e.Data) > 0 && !view && !e.Changed {
+				n += min(len(e.Raw), len(e.Data))
+			}
+			if n > maxItem {
+				return fmt.Errorf("%w: event %s has %d bytes; an item of DynamoDB holds 400 KB", eventstore.ErrTooLarge, e.ID, n-1024)
+			}
+		}
+	}
+	if bytes = weightOf(u); bytes > transactBytes {
+		return fmt.Errorf("%w: the unit has about %d bytes; a transaction of DynamoDB holds 4 MB", eventstore.ErrTooLarge, bytes)
+	}
+	if items > most {
+		return fmt.Errorf("%w: the unit writes to too many streams: about %d items; a transaction of DynamoDB holds %d", eventstore.ErrTooLarge, items, most)
+	}
+	return nil
+}
