@@ -16,6 +16,7 @@ package standard
 
 import (
 	_ "github.com/leatdev/leat/handlers/httpenrich"
+	_ "github.com/leatdev/leat/pipeline/eventstore/dynamodb"
 	_ "github.com/leatdev/leat/pipeline/eventstore/memory"
 	_ "github.com/leatdev/leat/pipeline/eventstore/postgres"
 	_ "github.com/leatdev/leat/pipeline/eventstore/sqlite"

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -25,6 +24,7 @@ const (
 type Server struct {
 	URL string
 
+	http   *httptest.Server
 	mu     sync.Mutex
 	tables map[string]*table
 	tokens map[string]string // of transactions: their request
@@ -63,14 +63,16 @@ type index struct {
 	projection json.RawMessage
 }
 
-// New starts a server for the length of a test. Plan may be nil.
-func New(t testing.TB, plan *Plan) *Server {
+// New starts a server. Plan may be nil.
+func New(plan *Plan) *Server {
 	s := &Server{tables: map[string]*table{}, tokens: map[string]string{}, plan: plan, cost: Cost{Calls: map[string]int{}}, now: time.Now}
-	h := httptest.NewServer(s)
-	t.Cleanup(h.Close)
-	s.URL = h.URL
+	s.http = httptest.NewServer(s)
+	s.URL = s.http.URL
 	return s
 }
+
+// Close stops the server.
+func (s *Server) Close() { s.http.Close() }
 
 // Cost gives what was spent since the last call of Reset.
 func (s *Server) Cost() Cost {

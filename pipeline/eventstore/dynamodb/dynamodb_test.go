@@ -31,6 +31,13 @@ func client(t testing.TB, url string) *aws.DynamoDB {
 	return aws.NewDynamoDB(cfg)
 }
 
+// fake starts a DynamoDB of our own.
+func fake(t testing.TB, plan *dynamofake.Plan) *dynamofake.Server {
+	s := dynamofake.New(plan)
+	t.Cleanup(s.Close)
+	return s
+}
+
 var tables atomic.Int64
 
 func openStore(t testing.TB, c dynamodb.Config) *dynamodb.Store {
@@ -90,11 +97,11 @@ func run(t *testing.T, c *aws.DynamoDB) {
 	})
 }
 
-func TestStore(t *testing.T) { run(t, client(t, dynamofake.New(t, nil).URL)) }
+func TestStore(t *testing.T) { run(t, client(t, fake(t, nil).URL)) }
 
 // TestLinearizable has two daemons on one log.
 func TestLinearizable(t *testing.T) {
-	c := client(t, dynamofake.New(t, nil).URL)
+	c := client(t, fake(t, nil).URL)
 	name := fmt.Sprintf("leat-%d", tables.Add(1))
 	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
 	storetest.Linearizable(t, storetest.Linear{Stores: stores, Histories: 60})
@@ -103,7 +110,7 @@ func TestLinearizable(t *testing.T) {
 // TestLinearizableFaults is the same while the service throttles, cancels, and loses answers.
 func TestLinearizableFaults(t *testing.T) {
 	plan := &dynamofake.Plan{Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Skip: 0.05}
-	c := client(t, dynamofake.New(t, plan).URL)
+	c := client(t, fake(t, plan).URL)
 	name := fmt.Sprintf("leat-%d", tables.Add(1))
 	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
 	storetest.Linearizable(t, storetest.Linear{Stores: stores, Histories: 30})

@@ -356,15 +356,34 @@ func (w *writer) took(d *draft) {
 	w.s.publish(w.end.position, w.end.committed)
 }
 
-// cost bounds the items of a transaction that a unit takes.
+// room bounds the items beside the log's that an append adds to a transaction: the stream's head, once; the item of its
+// places, where the head is going to be full, or nobody knows; its type, where it may be the first.
+func (w *writer) room(name event.Stream, events int, streams map[event.Stream]int, kinds map[string]bool) (n int) {
+	before, seen := streams[name]
+	streams[name] = before + events
+	known := w.streams[name]
+	tail := tailPlaces
+	if known != nil {
+		tail = len(known.tail)
+	}
+	if !seen {
+		n++
+	}
+	if tail+before+events > tailPlaces && (!seen || tail+before <= tailPlaces) {
+		n++
+	}
+	if !w.types[name.Type] && !kinds[name.Type] && (known == nil || known.revision == 0) {
+		kinds[name.Type] = true
+		n++
+	}
+	return n
+}
+
+// cost bounds the items of a transaction that a unit takes, without those for its streams.
 func cost(u *eventstore.Unit) int {
 	n := 6*len(u.Park) + 3*len(u.Unpark) + len(u.Outbox)
-	streams := map[event.Stream]int{}
 	for i := range u.Appends {
-		streams[u.Appends[i].Stream] += len(u.Appends[i].Events)
-	}
-	for _, events := range streams {
-		n += min(events, 40) + 3 // the head, a chunk, the type
+		n += min(len(u.Appends[i].Events), 40)
 	}
 	if u.Inbox != nil {
 		n++
@@ -397,6 +416,7 @@ const transactBytes = 3800 << 10
 func (w *writer) fits(batch []*request) (counts []int, part int) {
 	items, bytes, total := 0, 0, 0
 	cursors := map[plan.CursorID]bool{}
+	streams, kinds := map[event.Stream]int{}, map[string]bool{}
 	for _, r := range batch {
 		n := 0
 		if r.o.Fence != nil {
@@ -410,6 +430,9 @@ func (w *writer) fits(batch []*request) (counts []int, part int) {
 					c--
 				}
 				cursors[id] = true
+			}
+			for i := range u.Appends {
+				c += w.room(u.Appends[i].Stream, len(u.Appends[i].Events), streams, kinds)
 			}
 			if total > 0 && (items+c > most || bytes+b > transactBytes) {
 				if n > 0 {
@@ -435,7 +458,11 @@ func (w *writer) assemble(d *draft, c *change) error {
 		heads := map[event.Stream]int64{} // the revision that stands there
 		places := map[event.Stream][]place{}
 		// What is left of the hundred for the log's items, when all else has its room.
-		room := most - len(docs) - len(d.plan.Marks) - len(d.plan.Cursors) - len(d.plan.Rows) - 3*len(d.plan.Streams())
+		room := most - len(docs) - len(d.plan.Marks) - len(d.plan.Cursors) - len(d.plan.Rows)
+		streams, kinds := map[event.Stream]int{}, map[string]bool{}
+		for _, e := range ws {
+			room -= w.room(e.Stream.Name, 1, streams, kinds)
+		}
 		for _, group := range groups(ws, room) {
 			i, err := logItem(group, committed, d.nonce)
 			if err != nil {
@@ -540,6 +567,13 @@ func groups(ws []*plan.Write, room int) [][]*plan.Write {
 // tooLarge refuses a unit that no transaction takes, in words.
 func tooLarge(u *eventstore.Unit) error {
 	bytes, items := 0, cost(u)
+	streams := map[event.Stream]bool{}
+	for i := range u.Appends {
+		if name := u.Appends[i].Stream; !streams[name] {
+			streams[name] = true
+			items += 3 // its head, its places, its type
+		}
+	}
 	for i := range u.Appends {
 		for j := range u.Appends[i].Events {
 			e := &u.Appends[i].Events[j]
