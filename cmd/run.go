@@ -92,6 +92,11 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	log := telemetry.NewLogger(words, first(r.logLevel, cfg.Telemetry.Logs.Level), a.logFormat(first(r.logFormat, cfg.Telemetry.Logs.Format)), a.color())
 	metrics := telemetry.NewMetrics(Version())
 	o := pipeline.Options{Log: log, Metrics: metrics, Now: a.now, Stdout: a.out, Instance: r.name, Stay: r.watch}
+	stopTracing, err := a.trace(ctx, cfg, r, log, &o)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	var dry *dryRun
 	if r.dryRun {
 		if dry, err = a.dryRun(cfg, &o); err != nil {

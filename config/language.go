@@ -31,7 +31,25 @@ type Config struct {
 
 // Telemetry is what the daemon says of itself.
 type Telemetry struct {
-	Logs LogSettings `yaml:"logs,omitempty" doc:"structured logs on stderr"`
+	Logs   LogSettings `yaml:"logs,omitempty" doc:"structured logs on stderr"`
+	Traces Traces      `yaml:"traces,omitempty" doc:"OpenTelemetry spans, sent by OTLP over HTTP; what is not set here the standard OTEL_* variables say"`
+}
+
+// Traces say where spans go. They are off unless an endpoint is set, here or by OTEL_EXPORTER_OTLP_ENDPOINT, or
+// OTEL_TRACES_EXPORTER is otlp.
+type Traces struct {
+	Endpoint string            `yaml:"endpoint,omitempty" doc:"base URL of the collector; /v1/traces is added" example:"http://collector:4318"`
+	Headers  map[string]Secret `yaml:"headers,omitempty" doc:"headers that the collector asks for"`
+	Sample   *float64          `yaml:"sample,omitempty" min:"0" max:"1" doc:"share of traces that are sampled where they begin here, 0 to 1; one that comes from elsewhere is sampled as it was there"`
+	Service  string            `yaml:"service,omitempty" doc:"service.name of the spans; default: OTEL_SERVICE_NAME, else leat"`
+}
+
+// Validate implements Validator.
+func (t Traces) Validate() error {
+	if t.Endpoint == "" {
+		return nil
+	}
+	return HTTPURL("endpoint", t.Endpoint)
 }
 
 // LogSettings choose form and amount of logs.

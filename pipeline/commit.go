@@ -123,7 +123,9 @@ func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
 			events += len(d.unit.Appends[j].Events)
 		}
 	}
+	began := p.now()
 	unknown, err := p.write(units, ordered, events)
+	p.traces.committed(ds, began, err)
 	for _, d := range ds {
 		d.free()
 	}
@@ -220,7 +222,7 @@ func (p *pipe) done(d *pending, o event.Outcome) {
 		e := &d.unit.Park[0]
 		p.taps.parked(e)
 		p.metrics.Poisoned(e.Step, e.Code, 1)
-		p.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "step", e.Step, "code", e.Code, "key", e.Key, "event", e.EventID, "reason", e.Reason)
+		p.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "step", e.Step, "code", e.Code, "key", e.Key, "event", e.EventID, "trace_id", e.TraceID, "reason", e.Reason)
 		p.copyPoison(*e)
 	}
 	if o == event.Dropped {

@@ -37,6 +37,8 @@ type Mounter interface {
 type Options struct {
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
+	// Tracer makes the pipelines' spans; nil: none.
+	Tracer *telemetry.Tracer
 	// Clock is the time that the pipelines live in; nil: the machine's. Now tells it; nil: as Clock does.
 	Clock clock.Clock
 	Now   func() time.Time

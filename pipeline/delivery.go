@@ -254,6 +254,7 @@ func (d *delivery) parkItem(o *outgoing, err error) {
 	e.Attempts = o.attempts
 	d.given[o.src] = true
 	d.park = append(d.park, parkedEvent{e, o.src})
+	fail(o.span, sinkError(err))
 	if d.r.hold(src) {
 		d.stopAt = src.Position
 	}
@@ -319,9 +320,11 @@ func (d *delivery) call(ctx context.Context, wave []outgoing) (failure, err erro
 	for i := range wave {
 		batch[i] = wave[i].ev
 	}
+	spans := d.r.send(wave, batch)
 	start := d.r.pipe.now()
 	failure = d.r.pipe.deliver(ctx, d.t.sink, batch, d.r.plan.retry.Timeout)
 	d.r.metrics.Write(d.r.pipe.now().Sub(start), len(batch))
+	endSend(spans, failure)
 	if failure != nil && ctx.Err() != nil {
 		return nil, errStopped // not the event's fault: it is cancelled
 	}

@@ -143,6 +143,7 @@ func (r *relay) pass(events []event.Recorded) (*gathered, map[int][]poison.Entry
 	if err != nil {
 		return nil, nil, err
 	}
+	defer g.endSpans()
 	t := r.target.(*forwardTarget)
 	late, _, err := t.deliver(r.pipe.hard, r, g.items, g.events)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/filter"
 	"github.com/leatdev/leat/pipeline/pattern"
+	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
 // errFiltered ends an event's way through the steps: it is not wanted. It is no failure.
@@ -71,6 +72,8 @@ type exec struct {
 	b     *event.Batch
 	i     int
 	ident string
+	// span is the event's; nil where it is not traced.
+	span *telemetry.Span
 	// A relay gathers what is to leave.
 	out []item
 	src int
@@ -95,7 +98,7 @@ func (p *program) get() *exec {
 
 func (p *program) put(x *exec) {
 	x.ev = event.Recorded{}
-	x.appends, x.through, x.b, x.ident, x.ctx = nil, nil, nil, "", nil
+	x.appends, x.through, x.b, x.ident, x.ctx, x.span = nil, nil, nil, "", nil, nil
 	x.out = nil
 	x.fan = fan{}
 	p.pool.Put(x)
@@ -151,7 +154,9 @@ func (x *exec) take(steps []framed) error {
 		if s.many != nil {
 			return x.each(s, steps[i+1:], tapped)
 		}
+		span := x.step(s.name)
 		err := s.run(x)
+		endStep(span, err)
 		if tapped {
 			x.prog.taps.step(x, s.name, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/leatdev/leat/pipeline/filter"
 	"github.com/leatdev/leat/pipeline/pattern"
 	"github.com/leatdev/leat/pipeline/rawjson"
+	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
 // fanning is a step that gives any number of events in place of the one in hand.
@@ -69,10 +70,13 @@ var errUnrouted = fmt.Errorf("no case of the branch fits: %w", errFiltered)
 
 // each takes every event that a step gives through the rest of the steps. One failure is the source event's.
 func (x *exec) each(s *framed, rest []framed, tapped bool) error {
+	span := x.step(s.name)
 	children, err := s.many.spread(x)
 	if x.count += len(children); err == nil && x.count > maxFan {
 		err = event.PoisonAs(event.CodeTooLarge, fmt.Errorf("one event gives more than %d", maxFan))
 	}
+	span.Set(telemetry.Number("leat.events", int64(len(children))))
+	endStep(span, err)
 	if tapped {
 		x.prog.taps.step(x, s.name, err)
 	}
@@ -85,6 +89,7 @@ func (x *exec) each(s *framed, rest []framed, tapped bool) error {
 		c := &children[i]
 		x.ev = parent
 		x.ev.Event = c.ev
+		x.inherit(&parent.Event)
 		x.trail, x.kept, x.claim = trail, 0, c.claim
 		switch {
 		case len(children) > 1:

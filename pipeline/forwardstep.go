@@ -8,6 +8,7 @@ import (
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/filter"
+	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
 // item is one event on its way to a relay's target.
@@ -17,6 +18,8 @@ type item struct {
 	src int
 	// op is the project step that it is for.
 	op int
+	// span is that of the log event.
+	span *telemetry.Span
 }
 
 // forwardStep puts the event in hand into its envelope and hands it to the relay.
@@ -84,7 +87,7 @@ func (f *forwardStep) run(x *exec) error {
 		}
 		e.Raw = raw
 	}
-	x.out = append(x.out, item{ev: e, src: x.src})
+	x.out = append(x.out, item{ev: e, src: x.src, span: x.span})
 	return nil
 }
 
@@ -92,6 +95,6 @@ func (f *forwardStep) run(x *exec) error {
 type projectStep struct{ op int }
 
 func (p *projectStep) run(x *exec) error {
-	x.out = append(x.out, item{ev: x.ev, src: x.src, op: p.op})
+	x.out = append(x.out, item{ev: x.ev, src: x.src, op: p.op, span: x.span})
 	return nil
 }

@@ -186,6 +186,7 @@ func (r *relay) resend(ctx context.Context, e *poison.Entry) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	defer g.endSpans()
 	for i := range g.park {
 		again(&g.park[i].Entry, e)
 	}

@@ -29,6 +29,7 @@ func (p *pipe) handle(m *message.Message) error {
 	if p.inTurn(b) && p.reads.Load() {
 		pass.enter(p.hard)
 	}
+	p.traces.receive(b)
 	work := p.prepare(b)
 	if !p.inTurn(b) || pass.enter(p.hard) {
 		p.settleWork(b, work, pass)

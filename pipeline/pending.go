@@ -126,7 +126,9 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 			r.err = &stepError{step: "intake", err: newPanic(v)}
 		}
 	}()
-	if err := p.decode(b, i, x); err != nil {
+	err := p.decode(b, i, x)
+	p.traces.begin(b, i, x, err == nil)
+	if err != nil {
 		return result{err: err}
 	}
 	if p.taps.on() {

@@ -41,6 +41,7 @@ type pipe struct {
 	envelope  event.Envelope
 	env       environment
 	taps      *pipeTaps
+	traces    *pipeTraces
 
 	source  sources.Source
 	closed  atomic.Bool
@@ -111,6 +112,8 @@ type environment struct {
 	logOf func(store string) (eventstore.Reader, error)
 	// hub gives the taps of a pipeline: the same for the one that takes its place.
 	hub func(pipeline string) *tap.Hub
+	// tracer makes spans; nil: none.
+	tracer *telemetry.Tracer
 }
 
 func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe, error) {
@@ -134,6 +137,7 @@ func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe
 	p.plan.intake.identity = p.identity
 	p.taps = &pipeTaps{hub: env.hub(c.Name), pipeline: c.Name, now: env.now}
 	p.plan.intake.taps = p.taps
+	p.traces = newTraces(env.tracer, c)
 	for _, r := range p.plan.relays {
 		r.prog.taps, r.prog.relay, r.prog.identity = p.taps, r.name, p.logIdentity
 	}

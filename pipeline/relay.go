@@ -76,6 +76,8 @@ type gathered struct {
 	to int64
 	// unrouted are the events for which a branch had no case: the branch, by index.
 	unrouted map[int]string
+	// spans are those of the events, where they are traced.
+	spans []*telemetry.Span
 }
 
 // parkedEvent is an entry for the event at src of the page.
@@ -300,7 +302,9 @@ func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
 			if err != nil {
 				return err
 			}
-			if to, err = r.target.write(ctx, r, g); err != nil {
+			to, err = r.target.write(ctx, r, g)
+			g.endSpans()
+			if err != nil {
 				return err
 			}
 			r.lag(&events[len(events)-1])
@@ -373,10 +377,12 @@ func (r *relay) gather(events []event.Recorded, to int64) (*gathered, error) {
 	for i := range events {
 		e := &events[i]
 		before := len(x.out)
+		g.begin(r, x, e)
 		err := r.runSteps(x, e, i)
 		if repeatable(err) {
 			x.out = x.out[:before]
 			if err = r.attempts(x, e, i, err); errors.Is(err, errStopped) {
+				g.endSpans()
 				return nil, err
 			}
 		}
@@ -386,12 +392,14 @@ func (r *relay) gather(events []event.Recorded, to int64) (*gathered, error) {
 		if (err == nil || errors.Is(err, errFiltered)) && r.waits(e) {
 			if len(x.out) > before {
 				g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
+				x.span.Set(telemetry.Text("leat.outcome", "held"))
 			}
 			x.out = x.out[:before]
 			continue
 		}
 		if err == nil || errors.Is(err, errFiltered) {
 			if len(x.out) == before {
+				x.span.Set(telemetry.Text("leat.outcome", "filtered"))
 				r.skipped.Add(1)
 				r.metrics.Filtered(1)
 			}
@@ -406,6 +414,7 @@ func (r *relay) gather(events []event.Recorded, to int64) (*gathered, error) {
 		p := parkedEvent{r.entry(e, err, poison.Parked), i}
 		p.Attempts = max(p.Attempts, x.tries)
 		g.park = append(g.park, p)
+		fail(x.span, err)
 		if r.hold(e) {
 			g.events, g.to = events[:i+1], e.Position
 			break
@@ -468,7 +477,7 @@ func (r *relay) tell(park []poison.Entry) {
 		r.parked.Add(1)
 		r.pipe.taps.parked(e)
 		r.metrics.Poisoned(e.Code, 1)
-		r.pipe.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "relay", r.plan.name, "code", e.Code, "position", e.Position, "event", e.EventID, "reason", e.Reason)
+		r.pipe.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "relay", r.plan.name, "code", e.Code, "position", e.Position, "event", e.EventID, "trace_id", e.TraceID, "reason", e.Reason)
 		r.pipe.copyPoison(*e)
 	}
 }

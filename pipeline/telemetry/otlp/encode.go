@@ -41,7 +41,7 @@ func instant(b []byte, field protowire.Number, t time.Time) []byte {
 	if t.IsZero() {
 		return b
 	}
-	return protowire.AppendFixed64(protowire.AppendTag(b, field, protowire.Fixed64Type), uint64(t.UnixNano())) //nolint:gosec // after 1970
+	return protowire.AppendFixed64(protowire.AppendTag(b, field, protowire.Fixed64Type), uint64(t.UnixNano()))
 }
 
 // encode writes an ExportTraceServiceRequest. Spans of one resource and scope go together, in their order.
@@ -143,7 +143,7 @@ func flags(b []byte, field protowire.Number, c trace.SpanContext) []byte {
 	return protowire.AppendFixed32(protowire.AppendTag(b, field, protowire.Fixed32Type), v)
 }
 
-func count(n int) uint64 { return uint64(max(n, 0)) } //nolint:gosec // not negative
+func count(n int) uint64 { return uint64(max(n, 0)) }
 
 // kind: the SDK's numbers are the protocol's, from INTERNAL on.
 func kind(k trace.SpanKind) uint64 { return count(int(k)) }
@@ -173,7 +173,7 @@ func value(b []byte, v attribute.Value) []byte {
 		return protowire.AppendVarint(protowire.AppendTag(b, 2, protowire.VarintType), protowire.EncodeBool(v))
 	}
 	integer := func(b []byte, v int64) []byte {
-		return protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), uint64(v)) //nolint:gosec // two's complement is what the wire has
+		return protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), uint64(v))
 	}
 	float := func(b []byte, v float64) []byte {
 		return protowire.AppendFixed64(protowire.AppendTag(b, 4, protowire.Fixed64Type), math.Float64bits(v))

@@ -55,7 +55,7 @@ func (e *Exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 		if err == nil {
 			return nil
 		}
-		wait := max(after, time.Duration(float64(pause)*(0.5+rand.Float64()))) //nolint:gosec // it spreads retries
+		wait := max(after, time.Duration(float64(pause)*(0.5+rand.Float64())))
 		if deadline, _ := ctx.Deadline(); after < 0 || time.Until(deadline) < wait {
 			e.warn(fmt.Errorf("otlp: %d spans are lost: %w", len(spans), err))
 			return nil
@@ -127,7 +127,7 @@ func rejected(answer []byte) (n int64, words string) {
 		fields(partial, func(number protowire.Number, v uint64, b []byte) {
 			switch number {
 			case 1:
-				n = int64(v) //nolint:gosec // as the protocol says
+				n = int64(v)
 			case 2:
 				words = string(b)
 			}

@@ -56,13 +56,17 @@ func stubs() []sdk.ReadOnlySpan {
 
 // What the protocol's own types make of the bytes.
 func TestEncoding(t *testing.T) {
-	str := func(s string) *common.AnyValue { return &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: s}} }
+	str := func(s string) *common.AnyValue {
+		return &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: s}}
+	}
 	kv := func(k string, v *common.AnyValue) *common.KeyValue { return &common.KeyValue{Key: k, Value: v} }
 	array := func(v ...*common.AnyValue) *common.AnyValue {
 		return &common.AnyValue{Value: &common.AnyValue_ArrayValue{ArrayValue: &common.ArrayValue{Values: v}}}
 	}
 	integer := func(n int64) *common.AnyValue { return &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: n}} }
-	boolean := func(v bool) *common.AnyValue { return &common.AnyValue{Value: &common.AnyValue_BoolValue{BoolValue: v}} }
+	boolean := func(v bool) *common.AnyValue {
+		return &common.AnyValue{Value: &common.AnyValue_BoolValue{BoolValue: v}}
+	}
 	float := func(v float64) *common.AnyValue {
 		return &common.AnyValue{Value: &common.AnyValue_DoubleValue{DoubleValue: v}}
 	}
