@@ -30,6 +30,7 @@ const (
 	CodeConflict       Code = "conflict"
 	CodeNeedsLog       Code = "needs_log"
 	CodeTableShared    Code = "table_shared"
+	CodeSchema         Code = "schema"
 
 	CodeLooksLikeExpression Code = "looks_like_expression"
 	CodePatternWarning      Code = "pattern_warning"
@@ -66,6 +67,7 @@ var Codes = []struct {
 	{CodeOrder, "a step stands where it cannot work"},
 	{CodeConflict, "two settings exclude each other"},
 	{CodeNeedsLog, "a projection has no log to read"},
+	{CodeSchema, "a JSON Schema that a step names cannot be used"},
 	{CodeTableShared, "a table would be written by two relays"},
 	{CodeLooksLikeExpression, "warning: a text looks like a path of the event, but is no template"},
 	{CodePatternWarning, "warning: an event pattern is valid, but hardly meant so"},

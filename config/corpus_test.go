@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -49,6 +50,17 @@ func TestCorpus(t *testing.T) {
 					return b, nil
 				}
 				return nil, &fs.PathError{Op: "open", Path: n, Err: fs.ErrNotExist}
+			}, Folder: func(n string) fs.FS {
+				dir := fstest.MapFS{}
+				for name, b := range content {
+					if rest, in := strings.CutPrefix(name, n+"/"); in {
+						dir[rest] = &fstest.MapFile{Data: b}
+					}
+				}
+				if len(dir) == 0 {
+					return os.DirFS("testdata/none")
+				}
+				return dir
 			}}
 			_, ds := Load(files, o)
 			var got strings.Builder

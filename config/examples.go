@@ -37,6 +37,27 @@ var examples = map[string]string{
           unset: [data.first_name, data.last_name]
       - append: { stream: "order/{{ data.order_id }}" }
 `,
+	"step validate": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - validate: { schema: "${SCHEMAS}/shop", version: data.version, invalid: poison }   # shop/OrderCreated/1.json, …
+      - append: { stream: "order/{{ data.order_id }}" }
+`,
+	"step lookup": `pipelines:
+  example:
+    source: { file: { path: orders.ndjson } }
+    steps:
+      - lookup:
+          table: customers
+          key: { id: data.customer_id }
+          into: data.customer
+          missing: null
+          cache: { ttl: 30s }
+      - append: { stream: "order/{{ data.order_id }}" }
+tables:
+  customers: { columns: { id: text, name: text, tier: text } }
+`,
 	"step split": `pipelines:
   example:
     source: { file: { path: orders.ndjson } }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
@@ -152,7 +153,53 @@ type Step struct {
 	Forward *Forward `yaml:"-"`
 	Handle  *Plugin  `yaml:"-"`
 	Split   *Split   `yaml:"-"`
-	Branch  []Case   `yaml:"-"`
+
+	Validate *Validate `yaml:"-"`
+	Lookup   *Lookup   `yaml:"-"`
+	Branch   []Case    `yaml:"-"`
+}
+
+// Validate checks the payload against a JSON Schema.
+type Validate struct {
+	Schema  string `yaml:"schema" doc:"folder of JSON Schemas, <schema>/<type>/<version>.json, for the payload; relative to the file that says so" example:"schemas/shop"`
+	Version Expr   `yaml:"version,omitempty" doc:"gives the version; default: metadata.dataversion, which leat's publisher writes. Where it gives nothing, the newest is meant" example:"data.version"`
+	Invalid string `yaml:"invalid,omitempty" default:"poison" enum:"reject,poison,drop" doc:"reject: the source event is dropped and its sender told (http: 422); poison: it is parked, and its sender told; drop: it is dropped"`
+	Unknown string `yaml:"unknown,omitempty" default:"invalid" enum:"invalid,pass" doc:"what a type or version without a schema means"`
+	// Sum is over the files of the folder.
+	Sum string
+}
+
+// Folder gives the folder of the schemas; at is the step's place.
+func (v *Validate) Folder(at Pos) string {
+	if filepath.IsAbs(v.Schema) {
+		return v.Schema
+	}
+	return filepath.Join(filepath.Dir(at.File), v.Schema)
+}
+
+// Lookup reads a row of a table into the event.
+type Lookup struct {
+	Table   string      `yaml:"table" doc:"the table" example:"customers"`
+	Store   string      `yaml:"store,omitempty" doc:"the store that the table is in; default: the pipeline's"`
+	Key     Exprs       `yaml:"key" doc:"columns and the values that find the row" example:"{ id: data.customer_id }"`
+	Into    string      `yaml:"into,omitempty" doc:"path within data or metadata that gets the row, an object with a member for each column; default: data.TABLE" example:"data.customer"`
+	Columns []string    `yaml:"columns,omitempty" doc:"columns that are taken; default: all"`
+	Missing string      `yaml:"missing,omitempty" default:"poison" enum:"poison,null,drop,retry" doc:"what it means that there is no row: null goes into the event, drop drops it, retry counts as an attempt"`
+	Cache   LookupCache `yaml:"cache,omitempty" doc:"rows that are used again"`
+}
+
+// LookupCache bounds which rows are used again.
+type LookupCache struct {
+	TTL  time.Duration `yaml:"ttl,omitempty" doc:"how long a row, or that there is none, is used again; 0: never"`
+	Rows int           `yaml:"rows,omitempty" default:"10000" min:"1" max:"1000000" doc:"rows that are kept"`
+}
+
+// Place gives the path that the row goes to.
+func (l *Lookup) Place() string {
+	if l.Into == "" {
+		return "data." + l.Table
+	}
+	return l.Into
 }
 
 // Split makes several events of one.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"os"
 	"reflect"
 	"sort"
@@ -23,6 +24,8 @@ type Options struct {
 	ReadFile func(name string) ([]byte, error)
 	// Seen is told of each file that was read, and what was in it, for who waits for changes; nil: nobody is.
 	Seen func(name string, content []byte, err error)
+	// Folder opens a folder that a file names (of schemas); nil is os.DirFS.
+	Folder func(name string) fs.FS
 }
 
 // Load reads and checks the files of a command line; a directory stands for the *.yaml and *.yml files in it. The Config
@@ -72,6 +75,9 @@ type loader struct {
 	writers       map[string]*writer
 	writerNames   []string
 	usedTables    map[string]bool
+	// folders are those of schemas that were read; lookups what looks into tables.
+	folders       map[string]folder
+	lookups       []lookupUse
 	storeNames    []string
 	logs          []logUse
 	fragments     map[string]entry
@@ -89,7 +95,7 @@ func newLoader(o Options) *loader {
 	return &loader{
 		opts: o, rank: map[string]int{}, top: map[string][]entry{}, secrets: map[string]string{}, hidden: map[string]bool{},
 		scopes: map[filter.Roots]*filter.Scope{}, cfg: &Config{Stores: map[string]Plugin{}, Tables: map[string]*Table{}, noEnv: o.NoEnv},
-		usedFragments: map[string]bool{}, usedStores: map[string]bool{}, writers: map[string]*writer{}, usedTables: map[string]bool{}, fragments: map[string]entry{}, defaulted: map[reflect.Type]reflect.Value{},
+		usedFragments: map[string]bool{}, usedStores: map[string]bool{}, writers: map[string]*writer{}, usedTables: map[string]bool{}, folders: map[string]folder{}, fragments: map[string]entry{}, defaulted: map[reflect.Type]reflect.Value{},
 	}
 }
 

@@ -100,6 +100,7 @@ func (p *pipelineScope) list(list []placed, at place) []Step {
 		}
 		if ok {
 			c.checkRelay(s.n, &step, p.relays)
+			c.checkInline(s.n, &step, p.above)
 		}
 		if ok && step.Forward != nil {
 			c.checkLoop(s.n, &p.pipeline.Source, p.above, &step)
@@ -122,6 +123,21 @@ func (c scope) checkOrder(p *pipelineScope, kind *stepKind, key *yaml.Node, at p
 		d.Related = append(d.Related, p.lastAppend.related("the last append"))
 	case !at.below && kind.name == "project" && !p.pipeline.Outbox && !fromLog:
 		in.fail(key, CodeNeedsLog, "project reads the log, and nothing in this pipeline writes it", "put an append above it, or `outbox: true` beside steps")
+	}
+}
+
+// checkInline refuses steps that wait for others above a projection in the append's own transaction, which waits for nobody.
+func (c scope) checkInline(n *yaml.Node, s *Step, above []Step) {
+	if s.Project == nil || !s.Project.Inline {
+		return
+	}
+	for i := len(above) - 1; i >= 0 && above[i].Append == nil && above[i].Branch == nil; i-- {
+		if above[i].Lookup == nil && above[i].Handle == nil {
+			continue
+		}
+		m, _ := c.member(n, "project")
+		c.in("project").fail(m.key, CodeConflict, fmt.Sprintf("inline runs in the append's own transaction, and the %s above it waits for others", KindOf(&above[i])), fmt.Sprintf("put the %s above the append, or take inline away", KindOf(&above[i])))
+		return
 	}
 }
 

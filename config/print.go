@@ -135,6 +135,10 @@ func (p printer) step(s *Step) *yaml.Node {
 		put(m, "match", p.pattern(*s.Match))
 	case s.Map != nil:
 		put(m, "map", p.structure(reflect.ValueOf(*s.Map)))
+	case s.Validate != nil:
+		put(m, "validate", p.structure(reflect.ValueOf(*s.Validate)))
+	case s.Lookup != nil:
+		put(m, "lookup", p.structure(reflect.ValueOf(*s.Lookup)))
 	case s.Split != nil:
 		put(m, "split", p.structure(reflect.ValueOf(*s.Split)))
 	case s.Handle != nil:

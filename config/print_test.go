@@ -37,7 +37,7 @@ func TestPrintLoadsToTheSameConfig(t *testing.T) {
 			if s := string(printed); strings.Contains(s, "hunter2") || strings.Contains(s, "s3cr3t") {
 				t.Errorf("a secret is printed:\n%s", s)
 			}
-			again, ds := LoadBytes("printed.yaml", printed, Options{Env: func(string) (string, bool) { return "", false }})
+			again, ds := LoadBytes("testdata/good/printed.yaml", printed, Options{Env: func(string) (string, bool) { return "", false }})
 			if ds.HasErrors() {
 				t.Fatalf("%v\n%s", ds.Err(), printed)
 			}

@@ -26,16 +26,15 @@ type stepKind struct {
 	decode func(p *pipelineScope, c scope, e entry, s *Step) bool
 }
 
-// laterSteps are steps of the language that this build does not have.
-var laterSteps = []string{"validate", "lookup"}
-
 var steps []stepKind
 
 func init() {
 	steps = []stepKind{
 		{name: "filter", doc: "lets events through for which an expression is true", typ: typeExpr, decode: decodeFilter},
 		{name: "match", doc: "lets events through that match an EventBridge event pattern", typ: typePattern, decode: decodeMatch},
+		{name: "validate", doc: "checks the payload against a JSON Schema", typ: reflect.TypeFor[Validate](), decode: decodeValidate},
 		{name: "map", doc: "changes the event", typ: reflect.TypeFor[Map](), decode: decodeMap},
+		{name: "lookup", doc: "puts a row of a table into the event", typ: reflect.TypeFor[Lookup](), decode: decodeLookup},
 		{name: "split", doc: "makes several events of one", typ: reflect.TypeFor[Split](), decode: decodeSplit},
 		{name: "handle", doc: "gives the event to a handler, a step in Go", typ: typePlugin, plugin: KindHandler, decode: decodeHandle},
 		{name: "branch", doc: "takes the event through the steps of the first case that it fits; one that fits none goes no further and counts as unrouted", typ: reflect.TypeFor[[]Case](), decode: decodeBranch},
@@ -83,7 +82,7 @@ func (p *pipelineScope) step(c scope, n *yaml.Node) (Step, bool) {
 	var kinds, unknown []entry
 	for _, e := range entries {
 		switch {
-		case stepNamed(e.key.Value) != nil || contains(laterSteps, e.key.Value):
+		case stepNamed(e.key.Value) != nil:
 			kinds = append(kinds, e)
 		case info.byName[e.key.Value] == nil:
 			unknown = append(unknown, e)
@@ -120,14 +119,9 @@ func (p *pipelineScope) step(c scope, n *yaml.Node) (Step, bool) {
 	if len(kinds) > 0 {
 		e := kinds[0]
 		kind = stepNamed(e.key.Value)
-		if kind == nil {
-			c.in(e.key.Value).fail(e.key, CodeUnknownStep, fmt.Sprintf("this build has no step %q", e.key.Value), "steps: "+strings.Join(stepNames(), ", "))
-			good = false
-		} else {
-			inner := c.in(kind.name)
-			inner.f = e.f
-			good = kind.decode(p, inner, e, &s) && good
-		}
+		inner := c.in(kind.name)
+		inner.f = e.f
+		good = kind.decode(p, inner, e, &s) && good
 	}
 	frame := object{
 		scope: c, what: "a step", node: n, v: v, others: stepNames(),
@@ -168,7 +162,7 @@ func (p *pipelineScope) step(c scope, n *yaml.Node) (Step, bool) {
 
 func (c scope) unknownStep(e entry) {
 	name := e.key.Value
-	hint := didYouMean(name, append(append(stepNames(), laterSteps...), "use"))
+	hint := didYouMean(name, append(stepNames(), "use"))
 	switch {
 	case hint != "":
 	case isPlugin(KindSink, name):

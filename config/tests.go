@@ -427,6 +427,10 @@ func KindOf(s *Step) string {
 		return "match"
 	case s.Map != nil:
 		return "map"
+	case s.Validate != nil:
+		return "validate"
+	case s.Lookup != nil:
+		return "lookup"
 	case s.Split != nil:
 		return "split"
 	case s.Branch != nil:

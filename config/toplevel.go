@@ -185,6 +185,7 @@ func (l *loader) decodeAll() {
 		l.cfg.rawTests = append(l.cfg.rawTests, Raw{node: e.val, f: e.f})
 	}
 	l.decodeTests()
+	l.checkLookups()
 	l.keyless()
 	l.logLoops()
 	l.unused()

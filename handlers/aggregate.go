@@ -34,6 +34,14 @@ type Streams struct {
 	Version int         `yaml:"state_version,omitempty" default:"1" min:"1" doc:"raise it when the state's meaning changes: states of other versions are not read and are written anew"`
 }
 
+// StateTables implements config.Keeping.
+func (s Streams) StateTables() []string {
+	if s.State == "" {
+		return nil
+	}
+	return []string{s.State}
+}
+
 // NewAggregate makes a handler of an aggregate. For each event it loads the state of the event's stream (the kept one and
 // the events behind it, or all), lets the aggregate decide, and emits the events with the stream and the revision that it
 // loaded, so that the YAML below is
@@ -69,12 +77,7 @@ type aggregate[S any] struct {
 }
 
 // StateTables implements Stateful.
-func (h *aggregate[S]) StateTables() []string {
-	if h.where.State == "" {
-		return nil
-	}
-	return []string{h.where.State}
-}
+func (h *aggregate[S]) StateTables() []string { return h.where.StateTables() }
 
 // Handle implements Handler.
 func (h *aggregate[S]) Handle(ctx context.Context, e event.Recorded) ([]Emitted, error) {

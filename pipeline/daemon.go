@@ -51,6 +51,8 @@ type Options struct {
 	// OpenSink and OpenSource stand in for the registered plugins; nil: those.
 	OpenSink   func(ctx context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error)
 	OpenSource func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error)
+	// OpenLookup stands in for tables; where it gives nil, or is nil, rows are read from the store.
+	OpenLookup func(pipeline, step string, c *config.Lookup) Lookup
 	// OpenHandler stands in for the registered handlers; nil: those. Env names pipeline and step.
 	OpenHandler func(ctx context.Context, p config.Plugin, env handlers.Env) (handlers.Handler, error)
 	Mux         Mounter
@@ -230,6 +232,11 @@ func storeNames(cfg *config.Config) []string {
 	used := map[string]bool{}
 	for _, p := range cfg.Pipelines {
 		used[p.Store] = true
+		for _, s := range config.AllSteps(p.Steps) {
+			if s.Lookup != nil && s.Lookup.Store != "" {
+				used[s.Lookup.Store] = true
+			}
+		}
 		if sel, ok := p.LogSelection(); ok {
 			used[sel.Store] = true
 		}
@@ -295,6 +302,22 @@ func (d *Daemon) openSink(p *pipe, relay string, c config.Plugin) (sinks.Sink, e
 	return d.o.OpenSink(context.Background(), c, sinks.Env{
 		Pipeline: p.cfg.Name, Relay: relay, Log: p.log.With("sink", c.Name), Now: d.o.Now, Stdout: d.o.Stdout, Shared: d.share, Metrics: p.numbers(relay),
 	})
+}
+
+func (d *Daemon) openLookup(p *pipe, step string, c *config.Lookup) (Lookup, error) {
+	if d.o.OpenLookup != nil {
+		if find := d.o.OpenLookup(p.cfg.Name, step, c); find != nil {
+			return find, nil
+		}
+	}
+	s := p.store
+	if c.Store != "" {
+		var ok bool
+		if s, ok = d.Store(c.Store); !ok {
+			return nil, fmt.Errorf("pipeline: no store is called %q", c.Store)
+		}
+	}
+	return rowsOf(s.Tables(), c), nil
 }
 
 func (d *Daemon) openHandler(p *pipe, step string, c config.Plugin) (handlers.Handler, error) {

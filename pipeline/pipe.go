@@ -105,6 +105,8 @@ type environment struct {
 	instance func(eventstore.Store) string
 	sourceOf func(p *pipe) (sources.Source, error)
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
+	// lookupOf makes the function that finds rows for a step.
+	lookupOf func(p *pipe, step string, c *config.Lookup) (Lookup, error)
 	// handlerOf makes the handler of a step.
 	handlerOf func(p *pipe, step string, c config.Plugin) (handlers.Handler, error)
 	tables    map[string]*config.Table
@@ -181,6 +183,9 @@ func (p *pipe) open(ctx context.Context) error {
 		p.intake = p.seats.add(p.cfg.Name+"#intake", func() context.Context { return p.soft })
 	}
 	if err := p.openHandlers(ctx); err != nil {
+		return err
+	}
+	if err := p.openLookups(); err != nil {
 		return err
 	}
 	if err := p.openRelays(ctx); err != nil {

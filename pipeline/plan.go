@@ -8,6 +8,7 @@ import (
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/filter"
 	"github.com/leatdev/leat/pipeline/pattern"
+	"github.com/leatdev/leat/pipeline/schemas"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sources"
 )
@@ -31,6 +32,8 @@ type plan struct {
 	inline []*relayPlan
 	// handles are the steps that call handlers.
 	handles []*handleStep
+	// lookups are what the steps that look into tables share.
+	lookups []*lookupMemo
 }
 
 // relayPlan is one target of a pipeline with the steps above it.
@@ -187,6 +190,7 @@ type builder struct {
 	retry    *config.Retry
 	wrong    func(step string, err error)
 	plan     *plan
+	sets     map[string]*schemas.Set // by folder
 }
 
 // program compiles a list of steps; of the targets among them only those in keep, which gives their numbers.
@@ -267,6 +271,10 @@ func (b *builder) step(p *program, n *node, keep map[*node]int) (step, error) {
 		return &matchStep{pattern: m}, err
 	case s.Map != nil:
 		return compileMap(p.scope, s.Map)
+	case s.Validate != nil:
+		return b.validate(p, s)
+	case s.Lookup != nil:
+		return b.lookup(p, n)
 	case s.Split != nil:
 		return compileSplit(p.scope, s.Split)
 	case s.Handle != nil:

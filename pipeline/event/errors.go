@@ -21,6 +21,7 @@ const (
 	CodePanic       = "panic"       // a plugin panicked
 	CodeTimeout     = "timeout"     // a step's own time ran out
 	CodeRejected    = "rejected"    // validate said no
+	CodeLookup      = "lookup"      // no row, or several, where one is needed
 	CodeProjection  = "projection"  // the row could not be computed or written
 	CodePoison      = "poison"      // a plugin said so without a code
 	CodeAttempts    = "attempts"    // retries are used up and the error has no code of its own

@@ -46,6 +46,10 @@ func show(s *config.Step) (kind Kind, title, text string) {
 		title, text = "map", mapText(s.Map)
 	case s.Append != nil:
 		kind, title, text = Append, "append", first(s.Append.Stream.Source, "as the handler says")
+	case s.Validate != nil:
+		title, text = "validate", s.Validate.Schema
+	case s.Lookup != nil:
+		title, text = "lookup", s.Lookup.Table
 	case s.Split != nil:
 		title, text = "split", s.Split.Each.Source
 	case s.Branch != nil:
