@@ -123,7 +123,7 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 		a.statusCommand(), a.pauseCommand(), a.resumeCommand(), a.configCommand(), a.healthcheckCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.tailCommand())
-	root.AddCommand(a.listCommand(), a.describeCommand(), a.graphCommand(), a.newCommand(), a.buildCommand())
+	root.AddCommand(a.listCommand(), a.describeCommand(), a.graphCommand(), a.newCommand(), a.buildCommand(), a.doctorCommand())
 	a.keyFlags(root)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

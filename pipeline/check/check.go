@@ -71,8 +71,10 @@ func (f Finding) With(format string, args ...any) Finding {
 // Error makes a finding of an error of the surroundings: what does not answer or does not let us in is Unreachable, else
 // it is a Problem.
 func Error(what string, err error) Finding {
-	var network net.Error
-	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, fs.ErrPermission) || errors.Is(err, os.ErrDeadlineExceeded) {
+	// Not net.Error, which every error of a system call is.
+	var operation *net.OpError
+	var name *net.DNSError
+	if errors.As(err, &operation) || errors.As(err, &name) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, fs.ErrPermission) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return Unreachablef("%s: %v", what, err)
 	}
 	return Problemf("%s: %v", what, err)

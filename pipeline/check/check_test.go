@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -20,7 +21,8 @@ func TestError(t *testing.T) {
 		{&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}, Unreachable},
 		{fmt.Errorf("ask: %w", context.DeadlineExceeded), Unreachable},
 		{&os.PathError{Op: "open", Path: "x", Err: os.ErrPermission}, Unreachable},
-		{&os.PathError{Op: "open", Path: "x", Err: os.ErrNotExist}, Problem},
+		{&os.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}, Problem},
+		{&net.DNSError{Err: "no such host", Name: "x"}, Unreachable},
 	} {
 		if got := Error("it", tt.err); got.Severity != tt.want || !strings.HasPrefix(got.What, "it: ") {
 			t.Errorf("Error(%v) = %+v, want %s", tt.err, got, tt.want)
