@@ -16,7 +16,7 @@ import (
 	"github.com/leatdev/leat/sources/sqs"
 )
 
-const pipeline = `
+const yamlOfAll = `
 pipelines:
   p:
     source:
@@ -30,7 +30,7 @@ pipelines:
 `
 
 func TestYAML(t *testing.T) {
-	c, ds := config.LoadBytes("p.yaml", []byte(pipeline), config.Options{})
+	c, ds := config.LoadBytes("p.yaml", []byte(yamlOfAll), config.Options{})
 	if c == nil || len(ds) > 0 {
 		t.Fatalf("%v", ds)
 	}
@@ -47,7 +47,7 @@ func TestYAML(t *testing.T) {
 			t.Errorf("sink (-want +got):\n%s", diff)
 		}
 	}
-	bad := strings.NewReplacer("queue: orders", "queue: or/ders", "group: data.tenant", "group: tenant", "bus: orders", "bus: or ders").Replace(pipeline)
+	bad := strings.NewReplacer("queue: orders", "queue: or/ders", "group: data.tenant", "group: tenant", "bus: orders", "bus: or ders").Replace(yamlOfAll)
 	_, ds = config.LoadBytes("p.yaml", []byte(bad), config.Options{})
 	for _, want := range []string{"is no name of a queue", "tenant", "neither a name"} {
 		if !strings.Contains(fmt.Sprint(ds), want) {
