@@ -31,6 +31,7 @@ type access interface {
 	ReadStream(ctx context.Context, s event.Stream, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error]
 	ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error]
 	Append(ctx context.Context, s event.Stream, a wire.Append) (wire.Appended, error)
+	Commit(ctx context.Context, units []*eventstore.Unit, o eventstore.CommitOptions) error
 	Verify(ctx context.Context, report func(eventstore.Fault)) (eventstore.Verified, error)
 	ListTables(ctx context.Context) ([]table.Info, error)
 	QueryTable(ctx context.Context, q table.Query) (table.Def, iter.Seq2[table.Row, error], error)

@@ -3,14 +3,11 @@ package cmd
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +24,7 @@ func (a *app) storeCommand() *cobra.Command {
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(c *cobra.Command, _ []string) error { return needsVerb(c) },
 	}
-	c.AddCommand(a.storeStreams(), a.storeRead(), a.storeAppend(), a.storeExport(), a.storeVerify())
+	c.AddCommand(a.storeStreams(), a.storeRead(), a.storeAppend(), a.storeExport(), a.storeImport(), a.storeVerify(), a.storeInit())
 	return c
 }
 
@@ -197,87 +194,6 @@ func (a *app) writeEvents(w io.Writer, events iter.Seq2[*event.Recorded, error],
 		return n, fmt.Errorf("write: %w", err)
 	}
 	return n, nil
-}
-
-func (a *app) storeExport() *cobra.Command {
-	var (
-		p   place
-		r   reading
-		out string
-	)
-	c := &cobra.Command{
-		Use:   "export [FILE]",
-		Short: "Write the whole log as NDJSON, to stdout or a file",
-		Long: `Write the log in the order of its positions, in the form of "store read". The log may grow
-meanwhile: the export ends at the position at which the log stood when it started. With --out the
-file is there only when it is complete.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			if rest := p.take(args); len(rest) > 0 {
-				return usagef("%q is no pipeline file (*.yaml)", rest[0])
-			}
-			if err := r.check(a.now()); err != nil {
-				return err
-			}
-			st, err := a.open(c.Context(), &p, false)
-			if err != nil {
-				return err
-			}
-			defer st.Close()
-			return a.export(c.Context(), st, r.o, out)
-		},
-	}
-	p.flags(c)
-	r.flags(c)
-	c.Flags().StringVarP(&out, "out", "o", "", "file to write; it must not exist")
-	return c
-}
-
-func (a *app) export(ctx context.Context, st access, o eventstore.ReadOptions, name string) error {
-	h, err := st.Head(ctx)
-	if err != nil {
-		return err
-	}
-	if o.To == 0 || o.To > h.Position {
-		o.To = h.Position
-	}
-	if h.Position == 0 {
-		a.say("the log is empty")
-	}
-	read := st.ReadAll(ctx, o)
-	if h.Position == 0 {
-		read = func(func(*event.Recorded, error) bool) {}
-	}
-	bar := a.progress("export", 0)
-	if name == "" {
-		_, err := a.writeEvents(a.out, read, bar)
-		bar.done()
-		return err
-	}
-	if _, err := os.Stat(name); err == nil {
-		return usagef("%s exists already", name)
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.part")
-	if err != nil {
-		return environment(err)
-	}
-	defer os.Remove(f.Name()) // gone where all went well
-	n, err := a.writeEvents(f, read, bar)
-	bar.done()
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		// A link, not a rename: it never replaces a file that came meanwhile.
-		err = os.Link(f.Name(), name)
-	}
-	if err != nil {
-		return err
-	}
-	a.say("%s: %s", name, count(n, "event"))
-	return nil
 }
 
 func (a *app) storeAppend() *cobra.Command {

@@ -22,6 +22,9 @@ type Settings struct {
 // Target names the schema; the database is a secret.
 func (s Settings) Target() string { return s.Schema }
 
+// SchemaSQL gives the statements that make the schema from nothing.
+func (s Settings) SchemaSQL() string { return Schema(s.Schema) }
+
 // Validate implements config.Validator: a DSN that cannot be read is a mistake in the file, seen before anything starts.
 func (s Settings) Validate() error {
 	if s.DSN.IsZero() {

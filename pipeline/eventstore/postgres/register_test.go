@@ -22,3 +22,15 @@ func TestSettingsRefuseADSNThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+func TestSettingsPrintTheSchema(t *testing.T) {
+	text := postgres.Settings{DSN: config.NewSecret("postgres://leat:CANARY@db/shop"), Schema: `a"b`}.SchemaSQL()
+	for _, want := range []string{`CREATE SCHEMA IF NOT EXISTS "a""b"`, "CREATE TABLE leat_events", "COMMIT;"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if strings.Contains(text, "CANARY") {
+		t.Error("the statements show the dsn")
+	}
+}

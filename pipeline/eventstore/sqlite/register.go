@@ -19,6 +19,9 @@ type Settings struct {
 // Target names the directory.
 func (s Settings) Target() string { return s.Dir }
 
+// SchemaSQL gives the statements that make the schema from nothing.
+func (Settings) SchemaSQL() string { return Schema() }
+
 func openPlugin(ctx context.Context, s Settings, env eventstore.Env) (eventstore.Store, error) {
 	st, err := Open(ctx, Config{Dir: s.Dir, Durability: s.Durability, ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,6 +99,26 @@ func migrate(ctx context.Context, c *sql.Conn, now time.Time) error {
 	return nil
 }
 
+// Schema gives the statements that make the schema from nothing, for those who let nobody but themselves run them; what
+// Open finds made, it does not make. The log's id is made anew with each call.
+func Schema() string {
+	var b strings.Builder
+	b.WriteString("PRAGMA journal_mode = wal;\nBEGIN IMMEDIATE;\n")
+	fmt.Fprintf(&b, createVersions+";\n", application)
+	now := time.Now().UTC().Format(time.RFC3339)
+	for v, m := range migrations {
+		b.WriteString(strings.TrimSuffix(m, ";") + ";\n")
+		if v == 0 {
+			fmt.Fprintf(&b, "INSERT INTO leat_log VALUES (1, '%s', 0, 0, 0);\n", uuid.NewString())
+		}
+		fmt.Fprintf(&b, "INSERT INTO leat_schema VALUES (%d, '%s');\n", v+1, now)
+	}
+	b.WriteString("COMMIT;\n")
+	return b.String()
+}
+
+const createVersions = "CREATE TABLE leat_schema (version INTEGER PRIMARY KEY, applied TEXT NOT NULL); PRAGMA application_id = %d"
+
 func step(ctx context.Context, c *sql.Conn, v int, now time.Time) (err error) {
 	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -108,8 +129,7 @@ func step(ctx context.Context, c *sql.Conn, v int, now time.Time) (err error) {
 		}
 	}()
 	if v == 0 {
-		if _, err := c.ExecContext(ctx, fmt.Sprintf(
-			"CREATE TABLE leat_schema (version INTEGER PRIMARY KEY, applied TEXT NOT NULL); PRAGMA application_id = %d", application)); err != nil {
+		if _, err := c.ExecContext(ctx, fmt.Sprintf(createVersions, application)); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,68 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/wire"
+)
+
+func (a *app) storeInit() *cobra.Command {
+	var (
+		p         place
+		printOnly bool
+	)
+	c := &cobra.Command{
+		Use:   "init [FILE]",
+		Short: "Make a store's schema, or print what makes it",
+		Long: `Make the store's database ready: its schema where there is none, the steps to this version where
+it is older. Several that start together wait for each other, and one that was killed in the middle is
+gone on with. A daemon does the same when it starts.
+
+With --print: the statements that make the schema from nothing, for those who let nobody but
+themselves run them. The log's id in them is new each time.`,
+		Example: `  leat store init pipeline.yaml
+  leat store init --print pipeline.yaml | psql "$DATABASE_URL"`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if rest := p.take(args); len(rest) > 0 {
+				return usagef("%q is no pipeline file (*.yaml)", rest[0])
+			}
+			if p.server != "" {
+				return usagef("a daemon makes its stores' schemas itself; init is for a file or --data")
+			}
+			plugin, err := a.findStore(&p)
+			if err != nil {
+				return err
+			}
+			if printOnly {
+				s, ok := plugin.Config.(interface{ SchemaSQL() string })
+				if !ok {
+					return usagef("a store of kind %s has no statements to print", plugin.Name)
+				}
+				_, err := io.WriteString(a.out, s.SchemaSQL())
+				return err
+			}
+			st, err := eventstore.Open(c.Context(), plugin, eventstore.Env{Log: slog.New(slog.DiscardHandler), Now: a.now})
+			if err != nil {
+				return openFailed(err, true)
+			}
+			defer st.Close()
+			h, err := st.Head(c.Context())
+			if err != nil {
+				return err
+			}
+			if a.lines() {
+				return writeLine(a.out, wire.Head{LogID: h.LogID, Position: h.Position, Committed: h.Committed})
+			}
+			_, err = fmt.Fprintf(a.out, "ready: log %s, %s\n", h.LogID, count(h.Position, "event"))
+			return err
+		},
+	}
+	p.flags(c)
+	c.Flags().BoolVar(&printOnly, "print", false, "print the statements, and open nothing")
+	return c
+}
