@@ -104,7 +104,7 @@ func (a *app) test(ctx context.Context, files []string, t *testFlags) error {
 	if a.json {
 		_ = writeLine(out, map[string]any{"summary": summaryOf(rep)}) // Flush tells
 	} else {
-		a.showReport(out, rep)
+		a.showReport(out, rep, t.run == "" || t.coverage > 0)
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write: %w", err)
@@ -170,8 +170,8 @@ func (a *app) showResult(w io.Writer, r *pipelinetest.Result, verbose bool) {
 	}
 }
 
-// showReport prints the numbers, and what was never reached.
-func (a *app) showReport(w io.Writer, rep *pipelinetest.Report) {
+// showReport prints the numbers, and what was never reached where that says something: not of a few of the tests.
+func (a *app) showReport(w io.Writer, rep *pipelinetest.Report, never bool) {
 	passed, failed, skipped := rep.Count()
 	words := fmt.Sprintf("%s passed", count(int64(passed), "test"))
 	if failed > 0 {
@@ -182,6 +182,9 @@ func (a *app) showReport(w io.Writer, rep *pipelinetest.Report) {
 	}
 	reached, all := rep.Coverage.Count()
 	fmt.Fprintf(w, "%s in %s; %d of %d steps reached\n", words, rep.Took.Round(time.Millisecond), reached, all)
+	if !never {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(rep.Coverage)) {
 		for _, s := range rep.Coverage[name].Steps {
 			if s.Reached == 0 {

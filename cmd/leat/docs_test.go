@@ -17,7 +17,7 @@ import (
 // Every example is a config without a mistake: the files of one folder together.
 func TestExamplesAreValid(t *testing.T) {
 	for _, dir := range exampleFolders(t, "../../examples") {
-		if _, diags := config.Load([]string{dir}, config.Options{NoEnv: true}); len(diags) > 0 {
+		if _, diags := config.Load(together("../..", dir), config.Options{NoEnv: true}); len(diags) > 0 {
 			for i := range diags {
 				t.Error(diags[i].Text(false))
 			}
