@@ -37,8 +37,17 @@ func (t *tableTarget) ensure(ctx context.Context, r *relay) error {
 			return err
 		}
 	}
-	_, err := t.tables.Ensure(ctx, t.def, t.proj.Definition()+"/"+r.plan.definition, r.plan.id, t.logID)
+	info, err := t.tables.Ensure(ctx, t.def, t.proj.Definition()+"/"+r.plan.definition, r.plan.id, t.logID)
+	if err == nil {
+		t.setBuild(info.Def.Build)
+	}
 	return err
+}
+
+// setBuild lets the target write another build of its table.
+func (t *tableTarget) setBuild(n int) {
+	t.def.Build = n
+	t.proj.SetBuild(n)
 }
 
 // open makes or checks the table, takes it under the relay's epoch, and gives the place from which to go on.
@@ -56,7 +65,7 @@ func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, er
 	if head := r.head.Load(); info.Position > head {
 		return 0, fmt.Errorf("table %s stands at position %d, the log ends at %d: it belongs to a longer or other log: %w", t.def.Name, info.Position, head, table.ErrForeignLog)
 	}
-	t.building = info.Building == t.def.Version
+	t.building = !info.Live
 	r.position.Store(info.Position)
 	if info.Position == 0 && from > 0 {
 		return from, nil

@@ -47,6 +47,10 @@ func (o *ops) empty() bool {
 // makes reports whether the changes make a row that is not there.
 func (o *ops) makes() bool { return len(o.set)+len(o.add)+len(o.app) > 0 }
 
+// SetBuild lets the projection read and write another build of its table (table.Def.Build). It is not for use while
+// Apply runs.
+func (p *Projection) SetBuild(n int) { p.def.Build = n }
+
 // Compile checks and compiles the steps into one table, in their order in the file. Def is the table's block, without
 // Key; nil or without columns: they are inferred. The error is Mistakes.
 func Compile(specs []Spec, def *table.Def) (*Projection, error) {

@@ -40,6 +40,25 @@ func Admit(stored []Info, d *Def, definition, relay, logID string) (int, Def, er
 	return -1, d.Clone(), nil
 }
 
+// AdmitRebuild decides what Rebuild does, the same way in every backend: it gives the definition under which the live
+// table of stored (see Admit) is built once more. What was begun before is to be dropped.
+func AdmitRebuild(stored []Info, d *Def, relay string, epoch int64) (Def, error) {
+	i, err := Find(stored, d)
+	switch {
+	case err != nil:
+		return Def{}, err
+	case i != 0:
+		return Def{}, fmt.Errorf("table %s: version %d is being built just now", d.Name, d.Version)
+	case stored[0].Relay != relay || stored[0].Epoch > epoch:
+		return Def{}, fmt.Errorf("table %s: relay %q has it under epoch %d: %w", d.Name, stored[0].Relay, stored[0].Epoch, ErrFenced)
+	case len(stored) > 1 && stored[1].Def.Version != d.Version:
+		return Def{}, fmt.Errorf("table %s: version %d is being built beside it already", d.Name, stored[1].Def.Version)
+	}
+	next := stored[0].Def.Clone()
+	next.Build = (next.Build + 1) % maxBuild
+	return next, nil
+}
+
 // Check reports whether a write under c may go through on the table that i tells of.
 func (i *Info) Check(c *Checkpoint) error {
 	name := i.Def.Name
@@ -62,9 +81,12 @@ func (i *Info) Check(c *Checkpoint) error {
 // has been overtaken.
 func Find(stored []Info, d *Def) (int, error) {
 	for i, s := range stored {
-		if s.Def.Version == d.Version {
+		if s.Def.Version == d.Version && s.Def.Build == d.Build {
 			return i, nil
 		}
+	}
+	if len(stored) > 0 && d.Version == stored[0].Def.Version {
+		return -1, fmt.Errorf("table %s: its rows were built anew meanwhile: %w", d.Name, ErrFenced)
 	}
 	if len(stored) > 0 && d.Version < stored[0].Def.Version {
 		return -1, fmt.Errorf("table %s: version %d was replaced by %d: %w", d.Name, d.Version, stored[0].Def.Version, ErrFenced)

@@ -52,6 +52,9 @@ func (d *Def) Validate() error {
 	if lower := strings.ToLower(d.Name); strings.HasPrefix(lower, "leat_") || strings.HasPrefix(lower, "sqlite_") {
 		return fmt.Errorf("%w: no table may be called %q: names that start with leat_ or sqlite_ are taken", ErrDef, d.Name)
 	}
+	if d.Version > MaxVersion {
+		return fmt.Errorf("%w: table %s has the version %d, the highest is %d", ErrDef, d.Name, d.Version, MaxVersion)
+	}
 	if d.Version < 1 {
 		return fmt.Errorf("%w: table %s has the version %d, the first one is 1", ErrDef, d.Name, d.Version)
 	}

@@ -44,7 +44,23 @@ type Def struct {
 	Indexes [][]string
 	// Version counts up when the projection changes its meaning; at least 1.
 	Version int
+	// Build tells tables of one version apart that were built one after another (Store.Rebuild); the first is 0.
+	Build int
 }
+
+// A version and a build are kept in one number.
+const (
+	buildShift = 20
+	// MaxVersion is the highest version of a table.
+	MaxVersion = 1<<buildShift - 1
+	maxBuild   = 1 << 10
+)
+
+// Serial is the number that backends keep for version and build; for a table that was never rebuilt it is the version.
+func (d *Def) Serial() int { return d.Build<<buildShift | d.Version }
+
+// SetSerial sets version and build by the number that was kept.
+func (d *Def) SetSerial(n int) { d.Version, d.Build = n&MaxVersion, n>>buildShift }
 
 // Index gives the place of a column, -1 where there is none.
 func (d *Def) Index(column string) int {
@@ -136,7 +152,9 @@ type Info struct {
 	// Building is the version that is being built beside this one, 0 where none is. Of a table that is itself being
 	// built it is the table's own version: it wants a Swap when it has caught up.
 	Building int
-	Updated  time.Time
+	// Live: people read this one; else it is being built.
+	Live    bool
+	Updated time.Time
 }
 
 // Query selects rows for people.
@@ -162,6 +180,12 @@ type Store interface {
 	// Take raises the epoch of the table's checkpoint to that of a new owner; a lower epoch than stored is ErrFenced.
 	// From then on no Apply under a lower one goes through.
 	Take(ctx context.Context, d *Def, relay string, epoch int64) (Info, error)
+	// Rebuild begins to build the live table d once more beside it, under the same version and definition and a
+	// checkpoint of its own at 0; what was begun before is dropped. It gives the table that is built: Apply and Swap
+	// take its Def. Relay and epoch must be those of the owner.
+	Rebuild(ctx context.Context, d *Def, relay string, epoch int64) (Info, error)
+	// Abandon drops a table that is being built; there may be none.
+	Abandon(ctx context.Context, d *Def) error
 	// Swap puts a table that was built beside in the place of the old one, which is dropped.
 	Swap(ctx context.Context, d *Def) error
 	// Tables lists what there is in the order of the names: each table, behind it the one that is being built in its

@@ -150,5 +150,13 @@ func (tables) Take(context.Context, *table.Def, string, int64) (table.Info, erro
 	return table.Info{}, unsupported("writers of tables")
 }
 
+// Rebuild is unsupported.
+func (tables) Rebuild(context.Context, *table.Def, string, int64) (table.Info, error) {
+	return table.Info{}, unsupported("writers of tables")
+}
+
+// Abandon is unsupported.
+func (tables) Abandon(context.Context, *table.Def) error { return unsupported("writers of tables") }
+
 // Swap is unsupported.
 func (tables) Swap(context.Context, *table.Def) error { return unsupported("writers of tables") }

@@ -117,6 +117,7 @@ func (p *pair) info(t *data) table.Info {
 		Def: t.def.Clone(), Definition: t.definition, Relay: t.relay, LogID: t.logID,
 		Position: t.position, Epoch: t.epoch, Rows: int64(len(t.rows)), Updated: t.updated,
 	}
+	i.Live = t == p.live
 	if p.building != nil {
 		i.Building = p.building.def.Version
 	}
@@ -192,6 +193,32 @@ func (s *Store) Take(_ context.Context, d *table.Def, relay string, epoch int64)
 	}
 	t.epoch = epoch
 	return p.info(t), nil
+}
+
+// Rebuild implements table.Store.
+func (s *Store) Rebuild(_ context.Context, d *table.Def, relay string, epoch int64) (table.Info, error) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	p, _, err := s.find(d)
+	if err != nil {
+		return table.Info{}, err
+	}
+	def, err := table.AdmitRebuild(p.infos(), d, relay, epoch)
+	if err != nil {
+		return table.Info{}, err
+	}
+	p.building = &data{def: def, definition: p.live.definition, relay: relay, logID: p.live.logID, epoch: epoch, updated: s.o.Now(), rows: map[string]table.Row{}}
+	return p.info(p.building), nil
+}
+
+// Abandon implements table.Store.
+func (s *Store) Abandon(_ context.Context, d *table.Def) error {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	if p := s.tables[strings.ToLower(d.Name)]; p != nil {
+		p.building = nil
+	}
+	return nil
 }
 
 // Swap implements table.Store.

@@ -72,7 +72,9 @@ WHERE $1 = '' OR fold = $1 ORDER BY fold, live DESC`, strings.ToLower(name))
 			return fmt.Errorf("table: the catalog leat_tables is damaged: %w", err)
 		}
 		info := i
-		info.Def = table.Def{Name: s.Name, Columns: s.Columns, Key: s.Key, Indexes: s.Indexes, Version: i.Def.Version}
+		info.Def = table.Def{Name: s.Name, Columns: s.Columns, Key: s.Key, Indexes: s.Indexes}
+		info.Def.SetSerial(i.Def.Version)
+		info.Live = live
 		info.Rows, info.Updated = -1, i.Updated.UTC()
 		if !live { // it is built beside the one before it
 			info.Building = info.Def.Version
@@ -157,6 +159,7 @@ func (s *Store) Ensure(ctx context.Context, d *table.Def, definition, relay, log
 		}
 		info = table.Info{Def: def, Definition: definition, Relay: relay, LogID: logID, Rows: -1, Updated: s.clock()}
 		if len(infos) == 0 {
+			info.Live = true
 			return s.create(ctx, c, &info, true)
 		}
 		if len(infos) > 1 {
@@ -199,7 +202,7 @@ func (s *Store) create(ctx context.Context, c Conn, i *table.Info, live bool) er
 		}
 		b.WriteString(", ")
 	}
-	create := "CREATE TABLE " + quote(placeOf(d.Name, d.Version)) + " (" + b.String() + table.TypesColumn + " text, PRIMARY KEY (" + quoteAll(d.Key) + ")) WITH (fillfactor = 80)"
+	create := "CREATE TABLE " + quote(placeOf(d.Name, d.Serial())) + " (" + b.String() + table.TypesColumn + " text, PRIMARY KEY (" + quoteAll(d.Key) + ")) WITH (fillfactor = 80)"
 	if _, err := c.Exec(ctx, create); err != nil {
 		return err
 	}
@@ -211,7 +214,7 @@ func (s *Store) create(ctx context.Context, c Conn, i *table.Info, live bool) er
 		return err
 	}
 	_, err = c.Exec(ctx, "INSERT INTO leat_tables (fold, version, live, definition, relay, log_id, position, epoch, columns, updated) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		strings.ToLower(d.Name), d.Version, live, i.Definition, i.Relay, i.LogID, i.Position, i.Epoch, string(columns), i.Updated)
+		strings.ToLower(d.Name), d.Serial(), live, i.Definition, i.Relay, i.LogID, i.Position, i.Epoch, string(columns), i.Updated)
 	if err != nil || !live {
 		return err
 	}
@@ -238,7 +241,7 @@ func show(ctx context.Context, c Conn, d *table.Def) error {
 			columns = append(columns, name)
 		}
 	}
-	_, err := c.Exec(ctx, "CREATE VIEW "+quote(d.Name)+" AS SELECT "+strings.Join(columns, ", ")+" FROM "+quote(placeOf(d.Name, d.Version)))
+	_, err := c.Exec(ctx, "CREATE VIEW "+quote(d.Name)+" AS SELECT "+strings.Join(columns, ", ")+" FROM "+quote(placeOf(d.Name, d.Serial())))
 	return err
 }
 
@@ -249,7 +252,7 @@ func hide(ctx context.Context, c Conn, d *table.Def) error {
 
 // index makes the indexes that a definition names, and drops others.
 func index(ctx context.Context, c Conn, d *table.Def) error {
-	place := placeOf(d.Name, d.Version)
+	place := placeOf(d.Name, d.Serial())
 	rows, err := c.Query(ctx, "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = to_regclass($1) AND NOT i.indisprimary", quote(place))
 	if err != nil {
 		return err
@@ -292,7 +295,7 @@ func (s *Store) extend(ctx context.Context, c Conn, was, now *table.Def, live bo
 		}
 	}
 	for i := len(was.Columns); i < len(now.Columns); i++ {
-		if _, err := c.Exec(ctx, "ALTER TABLE "+quote(placeOf(now.Name, now.Version))+" ADD COLUMN "+declare(now, i)); err != nil {
+		if _, err := c.Exec(ctx, "ALTER TABLE "+quote(placeOf(now.Name, now.Serial()))+" ADD COLUMN "+declare(now, i)); err != nil {
 			return err
 		}
 	}
@@ -303,7 +306,7 @@ func (s *Store) extend(ctx context.Context, c Conn, was, now *table.Def, live bo
 	if err != nil {
 		return err
 	}
-	if _, err := c.Exec(ctx, "UPDATE leat_tables SET columns = $1 WHERE fold = $2 AND version = $3", string(columns), strings.ToLower(now.Name), now.Version); err != nil {
+	if _, err := c.Exec(ctx, "UPDATE leat_tables SET columns = $1 WHERE fold = $2 AND version = $3", string(columns), strings.ToLower(now.Name), now.Serial()); err != nil {
 		return err
 	}
 	if !live {
@@ -314,10 +317,10 @@ func (s *Store) extend(ctx context.Context, c Conn, was, now *table.Def, live bo
 
 // drop removes a version's rows and its line in the catalog.
 func drop(ctx context.Context, c Conn, d *table.Def) error {
-	if _, err := c.Exec(ctx, "DROP TABLE "+quote(placeOf(d.Name, d.Version))); err != nil {
+	if _, err := c.Exec(ctx, "DROP TABLE "+quote(placeOf(d.Name, d.Serial()))); err != nil {
 		return err
 	}
-	_, err := c.Exec(ctx, "DELETE FROM leat_tables WHERE fold = $1 AND version = $2", strings.ToLower(d.Name), d.Version)
+	_, err := c.Exec(ctx, "DELETE FROM leat_tables WHERE fold = $1 AND version = $2", strings.ToLower(d.Name), d.Serial())
 	return err
 }
 
@@ -326,7 +329,7 @@ func (s *Store) advance(b *pgx.Batch, d *table.Def, p *table.Checkpoint) *bool {
 	moved := new(bool)
 	b.Queue(`UPDATE leat_tables SET position = $1, epoch = $2, updated = $3
 WHERE fold = $4 AND version = $5 AND relay = $6 AND log_id = $7 AND epoch <= $2 AND position = $8 AND position <= $1`,
-		p.To, p.Epoch, s.clock(), strings.ToLower(d.Name), d.Version, p.Relay, p.LogID, p.From).Exec(func(tag pgconn.CommandTag) error {
+		p.To, p.Epoch, s.clock(), strings.ToLower(d.Name), d.Serial(), p.Relay, p.LogID, p.From).Exec(func(tag pgconn.CommandTag) error {
 		*moved = tag.RowsAffected() == 1
 		return nil
 	})
@@ -353,7 +356,7 @@ func (s *Store) Take(ctx context.Context, d *table.Def, relay string, epoch int6
 		if err != nil {
 			return err
 		}
-		tag, err := c.Exec(ctx, "UPDATE leat_tables SET epoch = $1 WHERE fold = $2 AND version = $3 AND relay = $4 AND epoch <= $1", epoch, strings.ToLower(d.Name), d.Version, relay)
+		tag, err := c.Exec(ctx, "UPDATE leat_tables SET epoch = $1 WHERE fold = $2 AND version = $3 AND relay = $4 AND epoch <= $1", epoch, strings.ToLower(d.Name), d.Serial(), relay)
 		if err != nil {
 			return err
 		}
@@ -369,6 +372,41 @@ func (s *Store) Take(ctx context.Context, d *table.Def, relay string, epoch int6
 	return info, err
 }
 
+// Rebuild implements table.Store.
+func (s *Store) Rebuild(ctx context.Context, d *table.Def, relay string, epoch int64) (table.Info, error) {
+	var info table.Info
+	err := s.change(ctx, d, func(c Conn) error {
+		infos, _, err := find(ctx, c, d)
+		if err != nil {
+			return err
+		}
+		def, err := table.AdmitRebuild(infos, d, relay, epoch)
+		if err != nil {
+			return err
+		}
+		if len(infos) > 1 {
+			if err := drop(ctx, c, &infos[1].Def); err != nil {
+				return err
+			}
+		}
+		live := &infos[0]
+		info = table.Info{Def: def, Definition: live.Definition, Relay: relay, LogID: live.LogID, Epoch: epoch, Rows: -1, Building: def.Version, Updated: s.clock()}
+		return s.create(ctx, c, &info, false)
+	})
+	return info, err
+}
+
+// Abandon implements table.Store.
+func (s *Store) Abandon(ctx context.Context, d *table.Def) error {
+	return s.change(ctx, d, func(c Conn) error {
+		infos, err := list(ctx, c, d.Name)
+		if err != nil || len(infos) < 2 {
+			return err
+		}
+		return drop(ctx, c, &infos[1].Def)
+	})
+}
+
 // Swap implements table.Store.
 func (s *Store) Swap(ctx context.Context, d *table.Def) error {
 	return s.change(ctx, d, func(c Conn) error {
@@ -382,7 +420,7 @@ func (s *Store) Swap(ctx context.Context, d *table.Def) error {
 		if err := drop(ctx, c, &infos[0].Def); err != nil {
 			return err
 		}
-		if _, err := c.Exec(ctx, "UPDATE leat_tables SET live = true WHERE fold = $1 AND version = $2", strings.ToLower(d.Name), d.Version); err != nil {
+		if _, err := c.Exec(ctx, "UPDATE leat_tables SET live = true WHERE fold = $1 AND version = $2", strings.ToLower(d.Name), d.Serial()); err != nil {
 			return err
 		}
 		return show(ctx, c, &infos[i].Def)
@@ -412,7 +450,7 @@ func (s *Store) Tables(ctx context.Context) ([]table.Info, error) {
 	for n := range infos {
 		d := &infos[n].Def
 		var count int64
-		rows, err := s.readers.Query(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM %s LIMIT %d) t", quote(placeOf(d.Name, d.Version)), countUpTo+1))
+		rows, err := s.readers.Query(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM %s LIMIT %d) t", quote(placeOf(d.Name, d.Serial())), countUpTo+1))
 		if err == nil {
 			_, err = pgx.ForEachRow(rows, []any{&count}, func() error { return nil })
 		}

@@ -31,7 +31,7 @@ func newShape(d *table.Def) (*shape, error) {
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	sh := &shape{d: d, place: quote(placeOf(d.Name, d.Version))}
+	sh := &shape{d: d, place: quote(placeOf(d.Name, d.Serial()))}
 	var b strings.Builder
 	for i := range d.Columns {
 		b.WriteString(quote(d.Columns[i].Name))

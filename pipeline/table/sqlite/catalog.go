@@ -61,11 +61,13 @@ func list(ctx context.Context, q Querier, name string) ([]table.Info, error) {
 			return false, fmt.Errorf("table: the catalog leat_tables is damaged: %w", err)
 		}
 		i := table.Info{
-			Def:        table.Def{Name: s.Name, Columns: s.Columns, Key: s.Key, Indexes: s.Indexes, Version: int(raw[0].(int64))},
+			Def:        table.Def{Name: s.Name, Columns: s.Columns, Key: s.Key, Indexes: s.Indexes},
 			Definition: raw[2].(string), Relay: raw[3].(string), LogID: raw[4].(string),
 			Position: raw[5].(int64), Epoch: raw[6].(int64), Rows: -1, Updated: at,
 		}
-		if raw[1].(int64) == 0 { // it is built beside the one before it
+		i.Def.SetSerial(int(raw[0].(int64)))
+		i.Live = raw[1].(int64) != 0
+		if !i.Live { // it is built beside the one before it
 			i.Building = i.Def.Version
 			if n := len(infos); n > 0 && strings.EqualFold(infos[n-1].Def.Name, s.Name) {
 				infos[n-1].Building = i.Def.Version
@@ -130,6 +132,7 @@ func (s *Store) Ensure(ctx context.Context, d *table.Def, definition, relay, log
 		}
 		info = table.Info{Def: def, Definition: definition, Relay: relay, LogID: logID, Rows: -1, Updated: s.now().UTC()}
 		if len(infos) == 0 {
+			info.Live = true
 			return s.create(ctx, c, &info, true)
 		}
 		if len(infos) > 1 {
@@ -165,7 +168,7 @@ func (s *Store) create(ctx context.Context, c Conn, i *table.Info, live bool) er
 		}
 		b.WriteString(", ")
 	}
-	create := "CREATE TABLE " + quote(placeOf(d.Name, d.Version)) + " (" + b.String() + table.TypesColumn + " TEXT, PRIMARY KEY (" + quoteAll(d.Key) + ")) WITHOUT ROWID"
+	create := "CREATE TABLE " + quote(placeOf(d.Name, d.Serial())) + " (" + b.String() + table.TypesColumn + " TEXT, PRIMARY KEY (" + quoteAll(d.Key) + ")) WITHOUT ROWID"
 	if _, err := c.ExecContext(ctx, create); err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func (s *Store) create(ctx context.Context, c Conn, i *table.Info, live bool) er
 		return err
 	}
 	_, err = c.ExecContext(ctx, "INSERT INTO leat_tables (name,version,live,definition,relay,log_id,position,epoch,columns,updated) VALUES (?,?,?,?,?,?,?,?,?,?)",
-		d.Name, int64(d.Version), live, i.Definition, i.Relay, i.LogID, i.Position, i.Epoch, string(columns), i.Updated.Format(stamp))
+		d.Name, int64(d.Serial()), live, i.Definition, i.Relay, i.LogID, i.Position, i.Epoch, string(columns), i.Updated.Format(stamp))
 	if err != nil || !live {
 		return err
 	}
@@ -206,13 +209,13 @@ func show(ctx context.Context, c Conn, d *table.Def) error {
 	if _, err := c.ExecContext(ctx, "DROP VIEW IF EXISTS "+quote(d.Name)); err != nil {
 		return err
 	}
-	_, err := c.ExecContext(ctx, "CREATE VIEW "+quote(d.Name)+" AS SELECT "+quoteAll(d.Names())+" FROM "+quote(placeOf(d.Name, d.Version)))
+	_, err := c.ExecContext(ctx, "CREATE VIEW "+quote(d.Name)+" AS SELECT "+quoteAll(d.Names())+" FROM "+quote(placeOf(d.Name, d.Serial())))
 	return err
 }
 
 // index makes the indexes that a definition names, and drops others.
 func index(ctx context.Context, c Conn, d *table.Def) error {
-	place := placeOf(d.Name, d.Version)
+	place := placeOf(d.Name, d.Serial())
 	drop := map[string]bool{}
 	err := reader{c}.each(ctx, 1, "SELECT name FROM sqlite_master WHERE type='index' AND tbl_name=? COLLATE NOCASE AND sql IS NOT NULL", []any{place}, func(raw []any) (bool, error) {
 		drop[raw[0].(string)] = true
@@ -246,7 +249,7 @@ func index(ctx context.Context, c Conn, d *table.Def) error {
 // extend adds columns and brings the indexes and the view up to date.
 func (s *Store) extend(ctx context.Context, c Conn, was, now *table.Def, live bool) error {
 	for _, col := range now.Columns[len(was.Columns):] {
-		if _, err := c.ExecContext(ctx, "ALTER TABLE "+quote(placeOf(now.Name, now.Version))+" ADD COLUMN "+declare(col)); err != nil {
+		if _, err := c.ExecContext(ctx, "ALTER TABLE "+quote(placeOf(now.Name, now.Serial()))+" ADD COLUMN "+declare(col)); err != nil {
 			return err
 		}
 	}
@@ -257,7 +260,7 @@ func (s *Store) extend(ctx context.Context, c Conn, was, now *table.Def, live bo
 	if err != nil {
 		return err
 	}
-	if _, err := c.ExecContext(ctx, "UPDATE leat_tables SET columns=? WHERE name=? AND version=?", string(columns), now.Name, int64(now.Version)); err != nil {
+	if _, err := c.ExecContext(ctx, "UPDATE leat_tables SET columns=? WHERE name=? AND version=?", string(columns), now.Name, int64(now.Serial())); err != nil {
 		return err
 	}
 	if !live {
@@ -268,10 +271,10 @@ func (s *Store) extend(ctx context.Context, c Conn, was, now *table.Def, live bo
 
 // drop removes a version's rows and its line in the catalog.
 func drop(ctx context.Context, c Conn, d *table.Def) error {
-	if _, err := c.ExecContext(ctx, "DROP TABLE "+quote(placeOf(d.Name, d.Version))); err != nil {
+	if _, err := c.ExecContext(ctx, "DROP TABLE "+quote(placeOf(d.Name, d.Serial()))); err != nil {
 		return err
 	}
-	_, err := c.ExecContext(ctx, "DELETE FROM leat_tables WHERE name=? AND version=?", d.Name, int64(d.Version))
+	_, err := c.ExecContext(ctx, "DELETE FROM leat_tables WHERE name=? AND version=?", d.Name, int64(d.Serial()))
 	return err
 }
 
@@ -279,7 +282,7 @@ func drop(ctx context.Context, c Conn, d *table.Def) error {
 func (s *Store) advance(ctx context.Context, c Conn, d *table.Def, p *table.Checkpoint) error {
 	res, err := c.ExecContext(ctx, `UPDATE leat_tables SET position=?, epoch=?, updated=?
 		WHERE name=? AND version=? AND relay=? AND log_id=? AND epoch<=? AND position=? AND position<=?`,
-		p.To, p.Epoch, s.now().UTC().Format(stamp), d.Name, int64(d.Version), p.Relay, p.LogID, p.Epoch, p.From, p.To)
+		p.To, p.Epoch, s.now().UTC().Format(stamp), d.Name, int64(d.Serial()), p.Relay, p.LogID, p.Epoch, p.From, p.To)
 	if err != nil {
 		return err
 	}
@@ -307,7 +310,7 @@ func (s *Store) Take(ctx context.Context, d *table.Def, relay string, epoch int6
 		if infos[i].Relay != relay || infos[i].Epoch > epoch {
 			return fmt.Errorf("table %s: relay %q has it under epoch %d: %w", d.Name, infos[i].Relay, infos[i].Epoch, table.ErrFenced)
 		}
-		if _, err := c.ExecContext(ctx, "UPDATE leat_tables SET epoch=? WHERE name=? AND version=?", epoch, d.Name, int64(d.Version)); err != nil {
+		if _, err := c.ExecContext(ctx, "UPDATE leat_tables SET epoch=? WHERE name=? AND version=?", epoch, d.Name, int64(d.Serial())); err != nil {
 			return err
 		}
 		info = infos[i]
@@ -315,6 +318,41 @@ func (s *Store) Take(ctx context.Context, d *table.Def, relay string, epoch int6
 		return nil
 	})
 	return info, err
+}
+
+// Rebuild implements table.Store.
+func (s *Store) Rebuild(ctx context.Context, d *table.Def, relay string, epoch int64) (table.Info, error) {
+	var info table.Info
+	err := s.tx(ctx, d, func(ctx context.Context, c Conn) error {
+		infos, _, err := find(ctx, c, d)
+		if err != nil {
+			return err
+		}
+		def, err := table.AdmitRebuild(infos, d, relay, epoch)
+		if err != nil {
+			return err
+		}
+		if len(infos) > 1 {
+			if err := drop(ctx, c, &infos[1].Def); err != nil {
+				return err
+			}
+		}
+		live := &infos[0]
+		info = table.Info{Def: def, Definition: live.Definition, Relay: relay, LogID: live.LogID, Epoch: epoch, Rows: -1, Building: def.Version, Updated: s.now().UTC()}
+		return s.create(ctx, c, &info, false)
+	})
+	return info, err
+}
+
+// Abandon implements table.Store.
+func (s *Store) Abandon(ctx context.Context, d *table.Def) error {
+	return s.tx(ctx, d, func(ctx context.Context, c Conn) error {
+		infos, err := list(ctx, c, d.Name)
+		if err != nil || len(infos) < 2 {
+			return err
+		}
+		return drop(ctx, c, &infos[1].Def)
+	})
 }
 
 // Swap implements table.Store.
@@ -327,7 +365,7 @@ func (s *Store) Swap(ctx context.Context, d *table.Def) error {
 		if err := drop(ctx, c, &infos[0].Def); err != nil {
 			return err
 		}
-		if _, err := c.ExecContext(ctx, "UPDATE leat_tables SET live=1 WHERE name=? AND version=?", d.Name, int64(d.Version)); err != nil {
+		if _, err := c.ExecContext(ctx, "UPDATE leat_tables SET live=1 WHERE name=? AND version=?", d.Name, int64(d.Serial())); err != nil {
 			return err
 		}
 		return show(ctx, c, &infos[i].Def)
@@ -357,7 +395,7 @@ func (s *Store) Tables(ctx context.Context) ([]table.Info, error) {
 	}
 	for n := range infos {
 		d := &infos[n].Def
-		err := reader{s.readers}.each(ctx, 1, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d)", quote(placeOf(d.Name, d.Version)), countUpTo+1), nil, func(raw []any) (bool, error) {
+		err := reader{s.readers}.each(ctx, 1, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d)", quote(placeOf(d.Name, d.Serial())), countUpTo+1), nil, func(raw []any) (bool, error) {
 			if count := raw[0].(int64); count <= countUpTo {
 				infos[n].Rows = count
 			}

@@ -61,6 +61,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		{"ReadsAreWhole", testReadsAreWhole},
 		{"Take", testTake},
 		{"BuildBeside", testBuildBeside},
+		{"Rebuild", testRebuild},
 		{"RenameRelay", testRenameRelay},
 		{"Park", testPark},
 		{"Query", testQuery},
