@@ -20,7 +20,15 @@ func (noTables) Apply(context.Context, *table.Write) error { return errNoTables 
 func (noTables) Take(context.Context, *table.Def, string, int64) (table.Info, error) {
 	return table.Info{}, errNoTables
 }
-func (noTables) Swap(context.Context, *table.Def) error       { return errNoTables }
+func (noTables) Swap(context.Context, *table.Def) error { return errNoTables }
+
+// Rebuild implements table.Store.
+func (noTables) Rebuild(context.Context, *table.Def, string, int64) (table.Info, error) {
+	return table.Info{}, errNoTables
+}
+
+// Abandon implements table.Store.
+func (noTables) Abandon(context.Context, *table.Def) error    { return errNoTables }
 func (noTables) Tables(context.Context) ([]table.Info, error) { return nil, nil }
 func (noTables) WithStore() bool                              { return false }
 func (noTables) Query(_ context.Context, q table.Query) (table.Def, iter.Seq2[table.Row, error], error) {
