@@ -320,9 +320,12 @@ func (d *delivery) call(ctx context.Context, wave []outgoing) (failure, err erro
 	for i := range wave {
 		batch[i] = wave[i].ev
 	}
-	spans := d.r.send(wave, batch)
+	spans, within := d.r.send(wave, batch), ctx
+	if len(spans) == 1 {
+		within = spans[0].Context(ctx)
+	}
 	start := d.r.pipe.now()
-	failure = d.r.pipe.deliver(ctx, d.t.sink, batch, d.r.plan.retry.Timeout)
+	failure = d.r.pipe.deliver(within, d.t.sink, batch, d.r.plan.retry.Timeout)
 	d.r.metrics.Write(d.r.pipe.now().Sub(start), len(batch))
 	endSend(spans, failure)
 	if failure != nil && ctx.Err() != nil {

@@ -74,6 +74,8 @@ type exec struct {
 	ident string
 	// span is the event's; nil where it is not traced.
 	span *telemetry.Span
+	// within is that of the step that gives several, while it runs.
+	within *telemetry.Span
 	// A relay gathers what is to leave.
 	out []item
 	src int
@@ -98,7 +100,7 @@ func (p *program) get() *exec {
 
 func (p *program) put(x *exec) {
 	x.ev = event.Recorded{}
-	x.appends, x.through, x.b, x.ident, x.ctx, x.span = nil, nil, nil, "", nil, nil
+	x.appends, x.through, x.b, x.ident, x.ctx, x.span, x.within = nil, nil, nil, "", nil, nil, nil
 	x.out = nil
 	x.fan = fan{}
 	p.pool.Put(x)

@@ -70,13 +70,14 @@ var errUnrouted = fmt.Errorf("no case of the branch fits: %w", errFiltered)
 
 // each takes every event that a step gives through the rest of the steps. One failure is the source event's.
 func (x *exec) each(s *framed, rest []framed, tapped bool) error {
-	span := x.step(s.name)
+	x.within = x.step(s.name)
 	children, err := s.many.spread(x)
 	if x.count += len(children); err == nil && x.count > maxFan {
 		err = event.PoisonAs(event.CodeTooLarge, fmt.Errorf("one event gives more than %d", maxFan))
 	}
-	span.Set(telemetry.Number("leat.events", int64(len(children))))
-	endStep(span, err)
+	x.within.Set(telemetry.Number("leat.events", int64(len(children))))
+	endStep(x.within, err)
+	x.within = nil
 	if tapped {
 		x.prog.taps.step(x, s.name, err)
 	}

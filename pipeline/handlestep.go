@@ -191,7 +191,7 @@ func (h *handleStep) call(x *exec, in event.Recorded) ([]handlers.Emitted, error
 	}
 	view := &unitView{appends: x.appends, ahead: x.ahead}
 	defer view.end()
-	ctx, cancel := context.WithCancel(context.WithValue(x.ctx, unitKey{}, view))
+	ctx, cancel := context.WithCancel(x.within.Context(context.WithValue(x.ctx, unitKey{}, view)))
 	defer cancel()
 	done := make(chan answered, 1)
 	go func() {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/pipeline/trace"
@@ -247,5 +250,50 @@ pipelines:
 			"process p poisoned sink", "  commit p", "  relay forward catch out poison", "    send forward catch out poison", "    step forward",
 			"process p delivered", "  relay forward catch out", "    send forward catch out", "    step forward",
 		}, "\n"))
+	})
+}
+
+// What a handler makes goes on in the trace, what it calls can be below its step, and a line that it logs says so.
+func TestTraceOfHandlers(t *testing.T) {
+	run(t, `
+pipelines:
+  p:
+    source: { feed: {} }
+    steps:
+      - name: ask
+        handle: { stub: { name: h } }
+      - append: { stream: "order/{{ data.order_id }}" }
+`, func(r *rig) {
+		spans := r.traced()
+		var within trace.Parent
+		r.handle["h"] = func(ctx context.Context, e event.Recorded) ([]handlers.Emitted, error) {
+			within, _ = trace.From(ctx)
+			var logged strings.Builder
+			telemetry.NewLogger(&logged, "info", "json", false).InfoContext(ctx, "asked")
+			if !strings.Contains(logged.String(), `"trace_id":"`+from+`"`) {
+				t.Errorf("logged %s", logged.String())
+			}
+			made := func(id string) event.Event {
+				return event.Event{ID: id, Type: "Made", Data: []byte(`{"order_id":"o"}`)}
+			}
+			return handlers.Events(made("m-1"), made("m-2")), nil
+		}
+		f := r.start().feed()
+		f.give(with(sampledFrom), order("e-1", "o-1", 3)).is("committed")
+		r.finish()
+		r.ok()
+		all := spans.GetSpans()
+		same(r, "tree", strings.Join(tree(all, from), "\n"), "process p committed\n  commit p\n  step append\n  step append\n  step ask")
+		if s := find(t, all, "step ask"); within.SpanID != s.SpanContext.SpanID() {
+			t.Errorf("the handler was within %x", within.SpanID)
+		}
+		n := 0
+		for e, err := range r.store.ReadAll(t.Context(), eventstore.ReadOptions{}) {
+			if p, ok := trace.Of(&e.Event); err != nil || !ok || p.SpanID != find(t, all, "process p").SpanContext.SpanID() {
+				t.Errorf("%s carries %s, %v", e.ID, e.Metadata, err)
+			}
+			n++
+		}
+		same(r, "events", n, 2)
 	})
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/leatdev/leat/pipeline/httpclient"
 	"github.com/leatdev/leat/pipeline/lru"
 	"github.com/leatdev/leat/pipeline/rawjson"
+	"github.com/leatdev/leat/pipeline/trace"
 )
 
 func init() { handlers.Register("http_enrich", Open) }
@@ -214,6 +215,7 @@ func (h *Handler) request(ctx context.Context, e *event.Recorded) (*http.Request
 		return nil, "", fmt.Errorf("url: %w", httpclient.Bare(err))
 	}
 	req.Header = h.fixed.Clone()
+	carry(ctx, req.Header, e)
 	key := string(target)
 	for _, name := range slices.Sorted(maps.Keys(h.headers)) {
 		text, err := h.headers[name].Text(v)
@@ -227,6 +229,20 @@ func (h *Handler) request(ctx context.Context, e *event.Recorded) (*http.Request
 		key += "\n" + text
 	}
 	return req, key, nil
+}
+
+// carry adds W3C's trace context, of the step's span or else of the event. It is no part of what the cache knows an answer by.
+func carry(ctx context.Context, header http.Header, e *event.Recorded) {
+	parent, ok := trace.From(ctx)
+	if !ok {
+		parent, ok = trace.Of(&e.Event)
+	}
+	if ok && header.Get(trace.Traceparent) == "" {
+		header.Set(trace.Traceparent, parent.Traceparent())
+		if parent.State != "" && httpclient.PlainLine(parent.State) {
+			header.Set(trace.Tracestate, parent.State)
+		}
+	}
 }
 
 func (h *Handler) ask(ctx context.Context, req *http.Request) (answer, error) {

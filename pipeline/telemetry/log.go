@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/leatdev/leat/pipeline/trace"
 )
 
 // NewLogger makes the daemon's logger. Level is debug, info, warn or error; format is text (one line for people,
@@ -68,6 +71,10 @@ func (h *handler) WithGroup(name string) slog.Handler {
 
 // Handle implements slog.Handler.
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	if p, ok := trace.From(ctx); ok {
+		r = r.Clone()
+		r.AddAttrs(slog.String("trace_id", hex.EncodeToString(p.TraceID[:])), slog.String("span_id", hex.EncodeToString(p.SpanID[:])))
+	}
 	if h.key != "" {
 		ok, dropped := h.limits.take(h.key, r.Time, h.every)
 		if !ok {

@@ -199,6 +199,15 @@ func (s *Span) Child(name string, kind SpanKind, began time.Time, attrs ...Attr)
 	return &Span{t: s.t, span: c}
 }
 
+// Context gives a context for work within the span: spans that others make with OpenTelemetry's API are below it, and
+// lines logged with it carry its ids.
+func (s *Span) Context(ctx context.Context) context.Context {
+	if s == nil {
+		return ctx
+	}
+	return trace.With(oteltrace.ContextWithSpan(ctx, s.span), s.Parent())
+}
+
 // Set adds attributes.
 func (s *Span) Set(attrs ...Attr) {
 	if s.Recording() {
