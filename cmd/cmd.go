@@ -125,10 +125,12 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 	root.AddCommand(a.tailCommand())
 	root.AddCommand(a.listCommand(), a.describeCommand(), a.graphCommand(), a.newCommand(), a.buildCommand(), a.doctorCommand())
 	a.keyFlags(root)
+	a.completions(root)
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
 			c.Short = "Print the completion script of a shell"
+			c.Args, c.RunE = usageArgs(cobra.NoArgs), func(c *cobra.Command, _ []string) error { return needsVerb(c) }
 		}
 	}
 	return root

@@ -226,12 +226,22 @@ func sinksOf(p *config.Pipeline) (out []outlet) {
 	return out
 }
 
-// forwardsOf lists the forward steps.
+// forwardsOf lists the forward steps, those in cases of branches too.
 func forwardsOf(steps []config.Step) (out []*config.Step) {
+	eachStep(steps, func(s *config.Step) {
+		if s.Forward != nil {
+			out = append(out, s)
+		}
+	})
+	return out
+}
+
+// eachStep calls f with every step, those in cases of branches too, in the order of the file.
+func eachStep(steps []config.Step, f func(*config.Step)) {
 	for i := range steps {
-		if steps[i].Forward != nil {
-			out = append(out, &steps[i])
+		f(&steps[i])
+		for j := range steps[i].Branch {
+			eachStep(steps[i].Branch[j].Steps, f)
 		}
 	}
-	return out
 }

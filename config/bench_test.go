@@ -20,6 +20,7 @@ func BenchmarkLoad(b *testing.B) {
 		s = strings.ReplaceAll(s, "inventory:", fmt.Sprintf("inventory-%d:", i))
 		s = strings.ReplaceAll(s, "table: inventory", fmt.Sprintf("table: inventory-%d", i))
 		s = strings.ReplaceAll(s, "  main:", fmt.Sprintf("  main-%d:", i))
+		s = strings.ReplaceAll(s, "name: small", fmt.Sprintf("name: %d small", i))
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%03d.yaml", i)), []byte(s), 0o644); err != nil {
 			b.Fatal(err)
 		}

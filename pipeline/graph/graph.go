@@ -96,6 +96,7 @@ func Build(cfg *config.Config, redact func(string) string) *Graph {
 		b.g.Pipelines = append(b.g.Pipelines, b.text(p.Name))
 		b.pipeline(i, p)
 	}
+	b.lookups()
 	b.loops(cfg)
 	return b.g
 }
@@ -114,6 +115,13 @@ type builder struct {
 	relays map[string]int
 	// forwards are the edges by which forwards leave, with their step.
 	forwards []leaving
+	looks    []look
+}
+
+// look is a lookup: its node, and the table that it reads.
+type look struct {
+	node  int
+	table string
 }
 
 type leaving struct {
@@ -305,7 +313,9 @@ func (b *builder) step(s *config.Step, from []tail, row, behind int) tail {
 	b.g.Nodes[n].When = b.text(s.When.Source)
 	b.enter(from, n)
 	if s.Append == nil {
-		b.reads(s, n)
+		if s.Lookup != nil {
+			b.looks = append(b.looks, look{n, s.Lookup.Table})
+		}
 		return tail{node: n, link: Flow}
 	}
 	if slices.Contains(b.logRead, b.p.Store) {

@@ -31,8 +31,25 @@ func ways(s *config.Step) []way {
 	return out
 }
 
-// reads adds what a step reads beside its event.
-func (b *builder) reads(*config.Step, int) {}
+// lookups lead from tables to the steps that read them, once every table is known. One that no pipeline writes stands
+// below the pipeline that reads it.
+func (b *builder) lookups() {
+	for _, l := range b.looks {
+		t, ok := b.tables[l.table]
+		if !ok {
+			b.band = b.g.Nodes[l.node].band
+			row := 0
+			for i := range b.g.Nodes {
+				if n := &b.g.Nodes[i]; n.band == b.band {
+					row = max(row, n.row+1)
+				}
+			}
+			t = b.node(Table, "table", l.table, row)
+			b.tables[l.table] = t
+		}
+		b.edge(t, l.node, "", Look)
+	}
+}
 
 // show says what a step is: its kind, and its name or what it does.
 func show(s *config.Step) (kind Kind, title, text string) {
@@ -56,6 +73,12 @@ func show(s *config.Step) (kind Kind, title, text string) {
 		title = "branch"
 	case s.Handle != nil:
 		title, text = "handle", s.Handle.Name
+	case s.Validate != nil:
+		title, text = "validate", s.Validate.Schema
+	case s.Lookup != nil:
+		title, text = "lookup", s.Lookup.Table
+	case s.Split != nil:
+		title, text = "split", s.Split.Each.Source
 	default:
 		title = "step"
 	}

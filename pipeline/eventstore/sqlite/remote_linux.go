@@ -8,7 +8,7 @@ func remote(dir string) string {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return ""
 	}
-	switch uint32(s.Type) { //nolint:gosec // a number to compare, whatever its sign
+	switch uint32(s.Type) {
 	case unix.NFS_SUPER_MAGIC:
 		return "NFS"
 	case unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC:
