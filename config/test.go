@@ -54,7 +54,7 @@ type TestGiven struct {
 type TestStep struct {
 	Pos    Pos
 	To     string            `yaml:"to,omitempty" doc:"the pipeline that gets the events; default: the one under test"`
-	Stubs  []Named[TestStub] `yaml:"stubs,omitempty" doc:"by step: what stands in for handlers and sinks from here on"`
+	Stubs  []Named[TestStub] `yaml:"stubs,omitempty" doc:"by step: what stands in for handlers, lookups and sinks from here on"`
 	Events []TestEvent       `yaml:"events,omitempty" doc:"events that come in, one after another"`
 	Raw    []JSON            `yaml:"raw,omitempty" doc:"bodies that come in as they stand: text, or a value that becomes JSON"`
 	After  time.Duration     `yaml:"after,omitempty" doc:"how far the clock moves then: retries, back-offs, batches and schedules happen on the way" example:"5m"`
@@ -73,10 +73,10 @@ type TestEvent struct {
 	Metadata JSON   `yaml:"metadata,omitempty" doc:"what its transport says beside it: a map"`
 }
 
-// TestStub stands in for a sink or a handler.
+// TestStub stands in for a sink, a handler or a lookup.
 type TestStub struct {
 	Pos    Pos
-	Answer JSON      `yaml:"answer,omitempty" doc:"of a handler: what those whom it asks answer; of one that asks nobody, what goes into the event's data (a map), or the events that it gives (a list)"`
+	Answer JSON      `yaml:"answer,omitempty" doc:"of a lookup: the row, null for none; of a handler: what those whom it asks answer; of one that asks nobody, what goes into the event's data (a map), or the events that it gives (a list)"`
 	Fail   *TestFail `yaml:"fail,omitempty" doc:"how it fails"`
 }
 

@@ -238,7 +238,7 @@ func (t *testDecoder) stubs(stubs []Named[TestStub], under []*Pipeline) {
 		named := StepNames(p)
 		for i, s := range AllSteps(p.Steps) {
 			all = append(all, named[i])
-			if s.Forward != nil || s.Handle != nil {
+			if s.Forward != nil || s.Handle != nil || s.Lookup != nil {
 				may = append(may, named[i])
 			}
 			if s.Forward != nil && s.Name == "" {
@@ -265,7 +265,7 @@ func (t *testDecoder) stubs(stubs []Named[TestStub], under []*Pipeline) {
 	}
 }
 
-// answer checks what a stub answers: only handlers do.
+// answer checks what a stub answers: handlers and lookups do.
 func (t *testDecoder) answer(s *Named[TestStub], under []*Pipeline) {
 	j := &s.Value.Answer
 	if j.IsZero() {
@@ -276,6 +276,15 @@ func (t *testDecoder) answer(s *Named[TestStub], under []*Pipeline) {
 		for i, step := range AllSteps(p.Steps) {
 			if step.Forward != nil && (named[i] == s.Name || RelayName(step) == s.Name) {
 				t.fail(j.Pos, "", CodeBadValue, "a sink answers nothing: it takes the events, or fails", "take answer away")
+				return
+			}
+		}
+	}
+	for _, p := range under {
+		named := StepNames(p)
+		for i, step := range AllSteps(p.Steps) {
+			if step.Lookup != nil && named[i] == s.Name && j.Kind != JSONObject && j.Kind != JSONNull {
+				t.fail(j.Pos, "", CodeWrongType, "a lookup answers with a row, a map, or null where there is none", "")
 				return
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/handlers"
+	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/rawjson"
 	"github.com/leatdev/leat/sinks"
@@ -60,6 +61,31 @@ func (s *stub) answer() (config.JSON, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.is.Answer, !s.is.Answer.IsZero()
+}
+
+// lookup puts a stub in front of a lookup.
+func (w *world) lookup(name, step string, c *config.Lookup) pipeline.Lookup {
+	s := w.stub(name, step)
+	return func(ctx context.Context, key map[string]string) ([]byte, error) {
+		if err := s.call(ctx); err != nil {
+			return nil, err
+		}
+		if answer, given := s.answer(); given && answer.Kind == config.JSONNull {
+			return nil, nil
+		} else if given {
+			return answer.Append(nil), nil
+		}
+		store := c.Store
+		for _, p := range w.under {
+			if p.Name == name && store == "" {
+				store = p.Store
+			}
+		}
+		w.mu.Lock()
+		st := w.stores[store]
+		w.mu.Unlock()
+		return pipeline.LookupIn(st.Tables(), c)(ctx, key)
+	}
 }
 
 // handler is a handler with a stub in front of it.

@@ -74,6 +74,11 @@ func newWorld(ctx context.Context, cfg *config.Config, t *config.Test, r *rest) 
 	c.Stores = map[string]config.Plugin{}
 	for _, p := range w.under {
 		c.Stores[p.Store] = plugin
+		for _, s := range config.AllSteps(p.Steps) {
+			if s.Lookup != nil && s.Lookup.Store != "" {
+				c.Stores[s.Lookup.Store] = plugin
+			}
+		}
 	}
 	w.ctx, w.stop = context.WithCancel(ctx)
 	for _, p := range w.under {
@@ -106,6 +111,7 @@ func newWorld(ctx context.Context, cfg *config.Config, t *config.Test, r *rest) 
 			}
 			return stubbed(h, w.stub(env.Pipeline, env.Step)), nil
 		},
+		OpenLookup: w.lookup,
 		OpenSource: func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error) {
 			f := w.feeds[env.Pipeline]
 			if _, ok := p.Config.(sources.Hermetic); ok {
