@@ -58,6 +58,7 @@ func (a *app) dryRun(cfg *config.Config, o *pipeline.Options) (*dryRun, error) {
 		}
 	}
 	d := &dryRun{out: bufio.NewWriter(a.out), stores: map[string]eventstore.Store{}}
+	cfg.Tables = config.InStores(cfg.Tables)
 	o.OpenStore = func(ctx context.Context, name string, _ config.Plugin) (eventstore.Store, error) {
 		plugin := config.Plugin{Kind: config.KindStore, Name: memory.Name, Config: reflect.Zero(memory.Config).Interface()}
 		st, err := eventstore.Open(ctx, plugin, eventstore.Env{Log: o.Log, Now: o.Now})

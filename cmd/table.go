@@ -5,14 +5,77 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/table"
 )
+
+// besides is a store together with the databases that a pipeline file keeps tables in.
+type besides struct {
+	access
+	databases map[string]table.Database
+	in        map[string]string // table → database
+}
+
+// openTables is open, with the databases that the pipeline files name.
+func (a *app) openTables(ctx context.Context, p *place) (access, error) {
+	st, err := a.open(ctx, p, false)
+	if err != nil || p.server != "" || len(p.files) == 0 {
+		return st, err
+	}
+	cfg, _ := config.Load(p.files, config.Options{Env: a.env}) // what is wrong with its stores has been said
+	b := besides{access: st, databases: map[string]table.Database{}, in: map[string]string{}}
+	for name, t := range cfg.Tables {
+		plugin, ok := cfg.Databases[t.In]
+		if !ok {
+			continue
+		}
+		if b.in[name] = t.In; b.databases[t.In] != nil {
+			continue
+		}
+		db, err := table.Open(ctx, plugin)
+		if err != nil {
+			return nil, errors.Join(environment(fmt.Errorf("database %s: %w", t.In, err)), b.Close())
+		}
+		b.databases[t.In] = db
+	}
+	return b, nil
+}
+
+// ListTables implements access: those of the store, then those of each database.
+func (b besides) ListTables(ctx context.Context) ([]table.Info, error) {
+	all, err := b.access.ListTables(ctx)
+	for _, name := range slices.Sorted(maps.Keys(b.databases)) {
+		more, e := b.databases[name].Tables(ctx)
+		all, err = append(all, more...), errors.Join(err, e)
+	}
+	return all, err
+}
+
+// QueryTable implements access.
+func (b besides) QueryTable(ctx context.Context, q table.Query) (table.Def, iter.Seq2[table.Row, error], error) {
+	if db, ok := b.databases[b.in[q.Table]]; ok {
+		return db.Query(ctx, q)
+	}
+	return b.access.QueryTable(ctx, q)
+}
+
+// Close implements access.
+func (b besides) Close() error {
+	err := b.access.Close()
+	for _, db := range b.databases {
+		err = errors.Join(err, db.Close())
+	}
+	return err
+}
 
 func (a *app) tableCommand() *cobra.Command {
 	var (
@@ -48,7 +111,7 @@ With one: its rows, aligned on a terminal, else one JSON object a line (--json),
 				}
 				q.Equal[column] = value
 			}
-			st, err := a.open(c.Context(), &p, false)
+			st, err := a.openTables(c.Context(), &p)
 			if err != nil {
 				return err
 			}

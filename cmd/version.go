@@ -52,7 +52,7 @@ func (a *app) versionCommand() *cobra.Command {
 					}
 				}
 			}
-			kinds := []config.Kind{config.KindSource, config.KindHandler, config.KindSink, config.KindStore}
+			kinds := []config.Kind{config.KindSource, config.KindHandler, config.KindSink, config.KindStore, config.KindDatabase}
 			for _, kind := range kinds {
 				for _, r := range config.Plugins(kind) {
 					v.Plugins[string(kind)] = append(v.Plugins[string(kind)], r.Name)
@@ -69,7 +69,7 @@ func (a *app) versionCommand() *cobra.Command {
 			fmt.Fprintf(a.out, " %s %s\n", v.Go, v.Platform)
 			for _, kind := range kinds {
 				if names := v.Plugins[string(kind)]; len(names) > 0 {
-					fmt.Fprintf(a.out, "%-8s %s\n", string(kind)+"s", list(names))
+					fmt.Fprintf(a.out, "%-9s %s\n", string(kind)+"s", list(names))
 				}
 			}
 			for _, m := range v.Modules {

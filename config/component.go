@@ -159,7 +159,7 @@ func (c scope) unknownPlugin(e entry, kind Kind) {
 	name := e.key.Value
 	c.f = e.f
 	hint := didYouMean(name, pluginNames(kind))
-	for _, other := range []Kind{KindSource, KindSink, KindHandler, KindStore} {
+	for _, other := range []Kind{KindSource, KindSink, KindHandler, KindStore, KindDatabase} {
 		if _, ok := LookupPlugin(other, name); ok && other != kind && hint == "" {
 			hint = fmt.Sprintf("%s is a %s, not a %s; ", name, other, kind)
 		}

@@ -13,7 +13,9 @@ type Config struct {
 	Pipelines []*Pipeline // in the order of the files
 	// Stores by name. Where there are pipelines "main" is there always: SQLite in ${LEAT_DATA:-./data} unless a file
 	// says otherwise. Without pipelines the daemon is an event store with the stores that the files name.
-	Stores    map[string]Plugin
+	Stores map[string]Plugin
+	// Databases are those that tables may lie in besides the stores' own, by name.
+	Databases map[string]Plugin
 	Tables    map[string]*Table
 	Server    Server
 	Telemetry Telemetry
@@ -310,6 +312,18 @@ type Table struct {
 	Columns []TableColumn `yaml:"columns,omitempty" doc:"columns and their types: text, integer, numeric, boolean, timestamp, json, any; without it they come from the projections"`
 	Indexes [][]string    `yaml:"indexes,omitempty" doc:"columns of each index"`
 	Version int           `yaml:"version,omitempty" default:"1" min:"1" doc:"raise it when the projection changes its meaning"`
+	In      string        `yaml:"in,omitempty" doc:"name of the database that holds the table, of databases; without it that of the pipeline's store" example:"reporting"`
+}
+
+// InStores gives the tables as if each lay in its pipeline's store: for runs that touch no database.
+func InStores(tables map[string]*Table) map[string]*Table {
+	out := make(map[string]*Table, len(tables))
+	for name, t := range tables {
+		own := *t
+		own.In = ""
+		out[name] = &own
+	}
+	return out
 }
 
 // TableColumn is one column, in the file's order.

@@ -72,6 +72,8 @@ type loader struct {
 	// Names as they are used, for what is defined and not used.
 	usedFragments map[string]bool
 	usedStores    map[string]bool
+	usedDatabases map[string]bool
+	databaseNames []string
 	writers       map[string]*writer
 	writerNames   []string
 	usedTables    map[string]bool
@@ -94,8 +96,8 @@ type loader struct {
 func newLoader(o Options) *loader {
 	return &loader{
 		opts: o, rank: map[string]int{}, top: map[string][]entry{}, secrets: map[string]string{}, hidden: map[string]bool{},
-		scopes: map[filter.Roots]*filter.Scope{}, cfg: &Config{Stores: map[string]Plugin{}, Tables: map[string]*Table{}, noEnv: o.NoEnv},
-		usedFragments: map[string]bool{}, usedStores: map[string]bool{}, writers: map[string]*writer{}, usedTables: map[string]bool{}, folders: map[string]folder{}, fragments: map[string]entry{}, defaulted: map[reflect.Type]reflect.Value{},
+		scopes: map[filter.Roots]*filter.Scope{}, cfg: &Config{Stores: map[string]Plugin{}, Databases: map[string]Plugin{}, Tables: map[string]*Table{}, noEnv: o.NoEnv},
+		usedFragments: map[string]bool{}, usedStores: map[string]bool{}, usedDatabases: map[string]bool{}, writers: map[string]*writer{}, usedTables: map[string]bool{}, folders: map[string]folder{}, fragments: map[string]entry{}, defaulted: map[reflect.Type]reflect.Value{},
 	}
 }
 

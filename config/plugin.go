@@ -16,6 +16,8 @@ const (
 	KindSink    Kind = "sink"
 	KindHandler Kind = "handler"
 	KindStore   Kind = "store"
+	// KindDatabase is where tables may lie besides the stores' own databases.
+	KindDatabase Kind = "database"
 )
 
 // Registration is what a plugin's package says of it at start.

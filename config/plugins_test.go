@@ -99,6 +99,10 @@ type postgresStore struct {
 	DSN Secret `yaml:"dsn" doc:"where the database is"`
 }
 
+type sqliteFile struct {
+	Path string `yaml:"path" doc:"the file"`
+}
+
 func init() {
 	for _, r := range []Registration{
 		{KindSource, "file", reflect.TypeFor[fileSource](), nil},
@@ -114,6 +118,7 @@ func init() {
 		{KindHandler, "http_enrich", reflect.TypeFor[enrichHandler](), nil},
 		{KindStore, "sqlite", reflect.TypeFor[sqliteStore](), nil},
 		{KindStore, "postgres", reflect.TypeFor[postgresStore](), nil},
+		{KindDatabase, "sqlite", reflect.TypeFor[sqliteFile](), nil},
 	} {
 		RegisterPlugin(r)
 	}

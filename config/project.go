@@ -141,6 +141,10 @@ func (c scope) checkTable(p *pipelineScope, e entry, s *Step) {
 	}
 	node := deref(m.val)
 	c.l.usedTables[x.Table] = true
+	if t := c.l.cfg.Tables[x.Table]; t != nil && t.In != "" && x.Inline {
+		m, _ := c.member(e.val, "inline")
+		c.in("inline").fail(m.key, CodeConflict, fmt.Sprintf("the table %s lies in the database %s, which has no part in the append's transaction", x.Table, t.In), "take inline away, or keep the table in the store's database")
+	}
 	def := c.l.cfg.Tables[x.Table]
 	if def == nil {
 		c.in("table").tableName(node, x.Table)

@@ -63,6 +63,8 @@ func topSchema(name string) schema {
 		return named(nullable(structSchema(reflect.TypeFor[Table]())))
 	case "stores":
 		return named(componentSchema(KindStore, nil))
+	case "databases":
+		return named(componentSchema(KindDatabase, nil))
 	case "fragments":
 		return named(schema{"$ref": "#/definitions/steps"})
 	case "defaults":

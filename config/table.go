@@ -40,6 +40,14 @@ func (c scope) table(e entry) *Table {
 		return t
 	}
 	c.tableName(e.key, t.Name)
+	c.l.usedDatabases[t.In] = true
+	if m, ok := c.member(e.val, "in"); ok && !contains(c.l.databaseNames, t.In) && !strings.Contains(t.In, "${") {
+		hint := suggestOr(t.In, c.l.databaseNames, "databases: ")
+		if len(c.l.databaseNames) == 0 {
+			hint = "databases stand under `databases:` by name"
+		}
+		c.in("in").fail(deref(m.val), CodeUnknownName, fmt.Sprintf("no database is called %q", t.In), hint)
+	}
 	var names []string
 	folded := map[string]string{}
 	for _, col := range t.Columns {

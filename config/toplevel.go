@@ -22,6 +22,7 @@ var topKeys = []struct {
 	{name: "pipelines", doc: "the pipelines by name", names: true},
 	{name: "tables", doc: "tables that projections write, by name", names: true},
 	{name: "stores", doc: "event stores by name; main is the default", names: true},
+	{name: "databases", doc: "databases by name that tables may lie in, besides those of the stores", names: true},
 	{name: "fragments", doc: "lists of steps by name, put in by `- use: NAME`", names: true},
 	{name: "defaults", doc: "what every pipeline starts from"},
 	{name: "server", doc: "the daemon's listener"},
@@ -142,6 +143,14 @@ func (l *loader) decodeAll() {
 	l.section("telemetry", reflect.ValueOf(&l.cfg.Telemetry).Elem())
 	l.settings("aws")
 	root := scope{l: l, roots: filter.Event, limit: everything}
+	for _, e := range l.top["databases"] {
+		c := root.in("databases").in(e.key.Value)
+		c.f = e.f
+		l.databaseNames = append(l.databaseNames, e.key.Value)
+		if p, ok := c.plugin(e.val, KindDatabase); ok {
+			l.cfg.Databases[e.key.Value] = p
+		}
+	}
 	for _, e := range l.top["tables"] {
 		c := root.in("tables")
 		c.f = e.f
@@ -237,6 +246,13 @@ func (l *loader) unused() {
 			c := root.in("tables").in(e.key.Value)
 			c.f = e.f
 			c.warn(e.key, CodeUnused, fmt.Sprintf("no projection writes the table %q", e.key.Value), "")
+		}
+	}
+	for _, e := range l.top["databases"] {
+		if !l.usedDatabases[e.key.Value] {
+			c := root.in("databases").in(e.key.Value)
+			c.f = e.f
+			c.warn(e.key, CodeUnused, fmt.Sprintf("no table lies in the database %q", e.key.Value), "write `in: "+e.key.Value+"` in a table's definition under tables")
 		}
 	}
 	for _, e := range l.top["stores"] {

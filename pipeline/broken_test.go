@@ -91,6 +91,11 @@ func (t brokenTables) RenameRelay(ctx context.Context, was, now string) error {
 	return t.Store.(table.Renamer).RenameRelay(ctx, was, now)
 }
 
+// otherDatabase is one for tables besides the store's, which stays open when a daemon closes it.
+type otherDatabase struct{ brokenTables }
+
+func (otherDatabase) Close() error { return nil }
+
 // sharedStore is a store that several daemons have open, each through a brokenStore of its own.
 type sharedStore struct{ *brokenStore }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/tap"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
@@ -48,6 +49,8 @@ type Options struct {
 	Stdout io.Writer
 	// OpenStore opens a store; nil: eventstore.Open.
 	OpenStore func(ctx context.Context, name string, p config.Plugin) (eventstore.Store, error)
+	// OpenDatabase opens a database that tables lie in besides the stores'; nil: table.Open.
+	OpenDatabase func(ctx context.Context, name string, p config.Plugin) (table.Database, error)
 	// OpenSink and OpenSource stand in for the registered plugins; nil: those.
 	OpenSink   func(ctx context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error)
 	OpenSource func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error)
@@ -74,6 +77,8 @@ type Daemon struct {
 	o      Options
 	mu     sync.Mutex
 	stores map[string]eventstore.Store
+	// databases are those that tables lie in besides the stores'.
+	databases map[string]table.Database
 	// posts are the pipelines in the order of the files; pipes are what runs at each. Both are replaced, never changed.
 	posts  []*post
 	pipes  []*pipe
@@ -114,6 +119,11 @@ func New(cfg *config.Config, o Options) *Daemon {
 			return eventstore.Open(ctx, p, eventstore.Env{Log: o.Log, Now: o.Now})
 		}
 	}
+	if o.OpenDatabase == nil {
+		o.OpenDatabase = func(ctx context.Context, _ string, p config.Plugin) (table.Database, error) {
+			return table.Open(ctx, p)
+		}
+	}
 	if o.OpenSink == nil {
 		o.OpenSink = sinks.Open
 	}
@@ -123,7 +133,7 @@ func New(cfg *config.Config, o Options) *Daemon {
 	if o.OpenHandler == nil {
 		o.OpenHandler = handlers.Open
 	}
-	return &Daemon{unique: unique(), cfg: cfg, first: cfg, o: o, stores: map[string]eventstore.Store{}, shared: map[string]any{}, hubs: map[string]*tap.Hub{}, slots: map[string]*slot{}, started: make(chan struct{}), finished: make(chan struct{})}
+	return &Daemon{unique: unique(), cfg: cfg, first: cfg, o: o, stores: map[string]eventstore.Store{}, databases: map[string]table.Database{}, shared: map[string]any{}, hubs: map[string]*tap.Hub{}, slots: map[string]*slot{}, started: make(chan struct{}), finished: make(chan struct{})}
 }
 
 // Run opens the stores and runs every pipeline until its input has ended and its relays have reached the head of the
@@ -224,7 +234,7 @@ func (d *Daemon) openStores(ctx context.Context, cfg *config.Config) error {
 		d.stores[name] = s
 		d.mu.Unlock()
 	}
-	return nil
+	return d.openDatabases(ctx, cfg)
 }
 
 // storeNames lists the stores that pipelines use; without pipelines all that are configured.
@@ -274,7 +284,7 @@ func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
 		Cursor:    func(ctx context.Context, key string) (string, error) { return p.store.Cursor(ctx, p.cfg.Name, key) },
 		MaxEvents: p.cfg.Source.Limits.Events, MaxBytes: int(p.cfg.Source.Limits.Bytes), MaxEventSize: int(p.cfg.Limits.EventSize),
 		Keep: func(ctx context.Context, c event.Cursor) error {
-			return p.store.Commit(ctx, []*eventstore.Unit{{Pipeline: p.cfg.Name, Cursor: &c}}, eventstore.CommitOptions{})
+			return p.store.Commit(ctx, []*eventstore.Unit{{Pipeline: p.cfg.Name, Cursor: &c}}, eventstore.CommitOptions{Fence: p.fence.Load()})
 		},
 		Mount:   func(pattern string, h http.Handler) (func(), error) { return d.mount(p.cfg.Name, pattern, h) },
 		ReadLog: func(store string) (eventstore.Reader, error) { return d.logOf(cmp.Or(store, p.cfg.Store)) },
@@ -310,14 +320,18 @@ func (d *Daemon) openLookup(p *pipe, step string, c *config.Lookup) (Lookup, err
 			return find, nil
 		}
 	}
-	s := p.store
 	if c.Store != "" {
-		var ok bool
-		if s, ok = d.Store(c.Store); !ok {
+		s, ok := d.Store(c.Store)
+		if !ok {
 			return nil, fmt.Errorf("pipeline: no store is called %q", c.Store)
 		}
+		return rowsOf(s.Tables(), c), nil
 	}
-	return rowsOf(s.Tables(), c), nil
+	in, err := p.tablesOf(c.Table)
+	if err != nil {
+		return nil, err
+	}
+	return rowsOf(in, c), nil
 }
 
 func (d *Daemon) openHandler(p *pipe, step string, c config.Plugin) (handlers.Handler, error) {
@@ -342,6 +356,11 @@ func (d *Daemon) close() error {
 	for _, p := range d.pipes {
 		if err := p.close(); err != nil {
 			errs = append(errs, fmt.Errorf("pipeline %s: close: %w", p.cfg.Name, err))
+		}
+	}
+	for name, db := range d.databases {
+		if err := db.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("database %s: close: %w", name, err))
 		}
 	}
 	for name, s := range d.stores {

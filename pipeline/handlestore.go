@@ -179,7 +179,11 @@ func outageOf(err error) error {
 
 // Query implements handlers.Store.
 func (s handleStore) Query(ctx context.Context, q table.Query) (table.Def, iter.Seq2[table.Row, error], error) {
-	return s.pipe.store.Tables().Query(ctx, q)
+	in, err := s.pipe.tablesOf(q.Table)
+	if err != nil {
+		return table.Def{}, nil, err
+	}
+	return in.Query(ctx, q)
 }
 
 // stateTable is a table in which a handler keeps the states of streams.

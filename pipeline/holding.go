@@ -20,11 +20,11 @@ type holding struct {
 	at      int64                  // `hold: pipeline`: position of the first parked event, 0: none
 }
 
-// blocked reports whether the whole relay waits.
-func (h *holding) blocked() bool {
+// first gives the position behind which the whole relay waits, 0 where it does not.
+func (h *holding) first() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.at > 0
+	return h.at
 }
 
 // any reports whether anything waits.
@@ -114,6 +114,9 @@ func (r *relay) mayResend() bool {
 
 // again takes up the entries that were sent again and, behind those that are mended or gone, the held ones.
 func (r *relay) again(ctx context.Context) error {
+	if r.early() {
+		return nil // it is told again
+	}
 	asked := r.asked.Load()
 	all, err := r.parkedEntries(ctx)
 	if err != nil {

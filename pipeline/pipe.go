@@ -103,6 +103,7 @@ type environment struct {
 	clock    clock.Clock
 	random   func() float64
 	instance func(eventstore.Store) string
+	database func(name string) table.Store // nil: there is none of that name
 	sourceOf func(p *pipe) (sources.Source, error)
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
 	// lookupOf makes the function that finds rows for a step.

@@ -62,7 +62,7 @@ func (d *Daemon) newPipe(x *post) (*pipe, error) {
 	if !ok {
 		return nil, fmt.Errorf("pipeline %s: no store is called %q", x.cfg.Name, x.cfg.Store)
 	}
-	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, clock: d.o.Clock, random: d.o.Random, instance: d.instance, tables: x.tables,
+	env := environment{log: d.o.Log, metrics: d.o.Metrics, now: d.o.Now, clock: d.o.Clock, random: d.o.Random, instance: d.instance, database: d.database, tables: x.tables,
 		sourceOf: d.openSource, sinkOf: d.openSink, handlerOf: d.openHandler, lookupOf: d.openLookup, hub: d.hub, tracer: d.o.Tracer, logOf: d.logOf}
 	return newPipe(x.cfg, s, env)
 }

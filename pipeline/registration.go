@@ -194,6 +194,9 @@ func (r *relay) remember(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("pipeline: list parked events: %w", err)
 		}
+		if t, ok := r.target.(*tableTarget); ok {
+			t.apart.note(e.Position, r.position.Load())
+		}
 		r.holdAt(e.Stream, e.Position)
 		if e.State != poison.Parked {
 			r.poke()

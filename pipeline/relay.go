@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sort"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,8 @@ type relay struct {
 	// term is the present or last tenure; mine says that nobody else has gone on from it.
 	term atomic.Pointer[tenure]
 	mine atomic.Bool
+	// serving: what is parked is known, and the log is followed.
+	serving atomic.Bool
 	// watched is when another's progress was last seen, while the end of the input is waited for.
 	watched time.Time
 
@@ -120,6 +123,8 @@ func (r *relay) serve(t *tenure, out chan<- *message.Message) {
 		return
 	}
 	r.metrics.Owner(true)
+	r.serving.Store(true)
+	r.tellMoved()
 	read := make(chan *eventstore.Page)
 	pages := read
 	var reading sync.WaitGroup
@@ -158,6 +163,7 @@ func (r *relay) standBy() {
 		return
 	}
 	r.mine.Store(false)
+	r.serving.Store(false)
 	r.answered.Store(r.asked.Load())
 	r.holding.restore(held{})
 	r.metrics.Owner(false)
@@ -295,10 +301,14 @@ func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
 		for len(events) > 0 && events[0].Position <= r.seen.Load() {
 			events = events[1:]
 		}
-		to := page.Through
+		to, now := page.Through, events
+		if at := r.holding.first(); at > r.seen.Load() && at < to { // parked before a crash, and not passed: no further
+			to = at
+			now = now[:sort.Search(len(now), func(i int) bool { return now[i].Position > at })]
+		}
 		switch {
-		case len(events) > 0:
-			g, err := r.gather(events, to)
+		case len(now) > 0:
+			g, err := r.gather(now, to)
 			if err != nil {
 				return err
 			}
@@ -307,7 +317,7 @@ func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
 			if err != nil {
 				return err
 			}
-			r.lag(&events[len(events)-1])
+			r.lag(&now[len(now)-1])
 		case r.pipe.now().Sub(r.saved) >= time.Second || r.target.eager(r, to):
 			if err := r.target.commit(ctx, r, to, nil, nil); err != nil {
 				return err
@@ -320,7 +330,7 @@ func (r *relay) page(ctx context.Context, page *eventstore.Page) error {
 
 // ready waits while a person is to mend what is parked (hold: pipeline) or to resume the relay.
 func (r *relay) ready(ctx context.Context) error {
-	for r.holding.blocked() || r.paused.Load() {
+	for (r.holding.first() > 0 && r.holding.first() <= r.seen.Load()) || r.paused.Load() {
 		select {
 		case <-r.wake:
 			if r.paused.Load() {

@@ -39,13 +39,12 @@ func (s *relief) Subscribe(ctx context.Context, _ string) (<-chan *message.Messa
 				if t = s.seat.await(ctx); t == nil {
 					return
 				}
-				var err error
-				if in, err = s.open(t); err != nil {
-					s.p.fail(err)
-					return
-				}
+				in = s.resume(t)
 			}
-			ended := s.serve(t, in, out)
+			ended := in != nil && s.serve(t, in, out)
+			if ended {
+				s.p.seats.retire(s.seat)
+			}
 			s.p.fence.Store(nil)
 			s.p.seats.give(s.seat, t)
 			if ended {
@@ -72,6 +71,31 @@ func (s *relief) open(t *tenure) (<-chan *message.Message, error) {
 	l := t.now()
 	s.p.fence.Store(&l)
 	return s.p.source.Subscribe(t.stop, "")
+}
+
+// resume is open for a tenure that begins while the pipeline runs: it goes on until that succeeds, as what is missing
+// may come. It gives nil when the tenure is over.
+func (s *relief) resume(t *tenure) <-chan *message.Message {
+	p := s.p
+	for attempt := 1; ; attempt++ {
+		in, err := s.open(t)
+		if err == nil {
+			p.trouble.clear("intake")
+			return in
+		}
+		if p.source != nil {
+			_ = p.source.Close() // it has given nothing
+			p.source = nil
+		}
+		if t.stop.Err() == nil {
+			p.trouble.set("intake", err)
+			p.limited("intake").Error("the source cannot be read; trying again", "error", err, "attempt", attempt)
+		}
+		if !p.sleep(p.backoff(&p.outageRetry, min(attempt+1, 16)), t.stop, t.hard) {
+			p.trouble.clear("intake")
+			return nil
+		}
+	}
 }
 
 // serve hands on what the source gives, until its end (true) or that of the tenure.

@@ -6,15 +6,20 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/memory"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
+	"github.com/leatdev/leat/sources"
 )
 
 // crew is several daemons with one store, as replicas of one deploy have them: each is a rig, the sinks are shared.
@@ -484,4 +489,48 @@ func TestEndsTogether(t *testing.T) {
 		}
 		same(both[0], "rows", both[0].rows("orders"), []string{"o 20"})
 	})
+}
+
+// TestTakeOverOfABrokenSource: what a source lacks as it is taken over is waited for, and the pipeline goes on meanwhile.
+func TestTakeOverOfABrokenSource(t *testing.T) {
+	yaml := strings.Replace(pipelineOf(toA), "{ ordered: true }", "{ ordered: true, cursor: true, alone: true }", 1)
+	together(t, yaml, func(c *crew) {
+		a := c.start("a")[0]
+		b := c.replica("b")
+		b.o.OpenSource = func(_ context.Context, _ config.Plugin, env sources.Env) (sources.Source, error) {
+			return brokenSource{b.feeds[env.Pipeline], &b.broken}, nil
+		}
+		b.broken.Store(true)
+		b.start()
+		a.feed().send(order("e-1", "o", 1)).is("committed")
+		a.drain()
+		a.ok()
+		s := b.feed().send(order("e-2", "o", 2))
+		sleepFor(10 * time.Second)
+		s.isNow("pending")
+		if err := b.daemon.Ready(); err == nil || !strings.Contains(err.Error(), "not there yet") {
+			t.Errorf("b says that it is ready: %v", err)
+		}
+		b.broken.Store(false)
+		s.is("committed")
+		if err := b.daemon.Ready(); err != nil {
+			t.Errorf("b is not ready: %v", err)
+		}
+		b.broken.Store(true)
+		b.drain()
+		b.ok()
+	})
+}
+
+// brokenSource cannot be subscribed to while a test says so.
+type brokenSource struct {
+	*feed
+	broken *atomic.Bool
+}
+
+func (s brokenSource) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	if s.broken.Load() {
+		return nil, errors.New("not there yet")
+	}
+	return s.feed.Subscribe(ctx, topic)
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore/memory"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
+	tables "github.com/leatdev/leat/pipeline/table/memory"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sources"
@@ -43,6 +45,7 @@ func init() {
 	sources.Register("feed", func(context.Context, feedConfig, sources.Env) (sources.Source, error) { return nil, errNoRig })
 	handlers.Register("stub", func(context.Context, stubConfig, handlers.Env) (handlers.Handler, error) { return nil, errNoRig })
 	sinks.Register("catch", func(context.Context, catchConfig, sinks.Env) (sinks.Sink, error) { return nil, errNoRig })
+	table.Register("rig", func(context.Context, struct{}) (table.Database, error) { return nil, errNoRig })
 	eventstore.Register("rig", func(context.Context, struct{}, eventstore.Env) (eventstore.Store, error) { return nil, errNoRig })
 }
 
@@ -66,8 +69,10 @@ type rig struct {
 	log     *logBook
 	daemon  *Daemon
 	others  map[string]eventstore.Store // beside main
+	other   *tables.Store               // another database, for tables
 	o       Options                     // what differs from the rig's own
-	shared  bool                        // the store is one that several processes may have open
+	broken  atomic.Bool
+	shared  bool // the store is one that several processes may have open
 	stop    context.CancelFunc
 	kill    context.CancelFunc
 	ended   chan struct{}
@@ -140,6 +145,12 @@ func (r *rig) try() error {
 		o.OpenSource = func(_ context.Context, _ config.Plugin, env sources.Env) (sources.Source, error) {
 			return r.feeds[env.Pipeline], nil
 		}
+	}
+	o.OpenDatabase = func(context.Context, string, config.Plugin) (table.Database, error) {
+		if r.other == nil {
+			r.other = tables.New(tables.Options{})
+		}
+		return otherDatabase{brokenTables{r.other, r.store}}, nil
 	}
 	o.OpenSink = func(_ context.Context, p config.Plugin, _ sinks.Env) (sinks.Sink, error) {
 		c := p.Config.(catchConfig)
@@ -301,7 +312,11 @@ func (r *rig) again(f poison.Filter) {
 // rows gives a table, a row a line.
 func (r *rig) rows(name string) []string {
 	r.Helper()
-	_, rows, err := r.store.Tables().Query(context.Background(), table.Query{Table: name})
+	from := r.store.Tables()
+	if r.other != nil {
+		from = r.other
+	}
+	_, rows, err := from.Query(context.Background(), table.Query{Table: name})
 	if err != nil {
 		return []string{"no table"}
 	}

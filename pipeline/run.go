@@ -190,7 +190,7 @@ func (p *pipe) toHead(stop context.Context) {
 }
 
 func (p *pipe) relayToHead(stop context.Context, r *relay) bool {
-	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load()) {
+	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load() || (!r.serving.Load() && p.seats.due(r.seat))) {
 		after := p.cfg.Drain
 		if !r.mine.Load() {
 			after = min(after, time.Second)

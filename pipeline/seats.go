@@ -25,8 +25,9 @@ type seat struct {
 	until func() context.Context
 
 	// What follows is guarded by seats.mu.
-	held  *tenure
-	owner string // who sits there, as far as is known
+	held    *tenure
+	owner   string // who sits there, as far as is known
+	retired bool   // this process has no more use for it
 }
 
 // tenure is a time for which this process has a seat.
@@ -181,6 +182,9 @@ func (s *seats) outdated(ctx context.Context) bool {
 
 // mine reports whether this process is to have a seat. The lock is held.
 func (s *seats) mine(x *seat) bool {
+	if x.retired {
+		return false
+	}
 	if s.replicas == nil {
 		return true
 	}
@@ -196,6 +200,20 @@ func (s *seats) mine(x *seat) bool {
 		names[i] = y.name
 	}
 	return !s.left && share(names, owners)[x.name] == s.me.Owner
+}
+
+// due reports whether a seat is, or is to be, this process's.
+func (s *seats) due(x *seat) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mine(x)
+}
+
+// retire says that this process needs a seat no more: its input has ended.
+func (s *seats) retire(x *seat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.retired = true
 }
 
 // share says who of the owners is to have which seat. It depends on the two sets alone. Nobody gets more than his share,

@@ -19,6 +19,7 @@ type tableTarget struct {
 	def      *table.Def
 	logID    string
 	building bool
+	apart    *apart // nil where the table lies beside the store
 }
 
 func (p *pipe) newTableTarget(rp *relayPlan) (*tableTarget, error) {
@@ -27,7 +28,11 @@ func (p *pipe) newTableTarget(rp *relayPlan) (*tableTarget, error) {
 		return nil, fmt.Errorf("relay %s: %w", rp.name, err)
 	}
 	def := proj.Def()
-	return &tableTarget{tables: p.store.Tables(), proj: proj, def: &def, logID: p.head.LogID}, nil
+	t := &tableTarget{proj: proj, def: &def, logID: p.head.LogID}
+	if t.tables, err = p.tablesOf(rp.table); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // ensure makes or checks the table.
@@ -67,6 +72,9 @@ func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, er
 	}
 	t.building = !info.Live
 	r.position.Store(info.Position)
+	if t.apart = nil; !t.tables.WithStore() {
+		t.apart = &apart{base: from, resent: info.Resent}
+	}
 	if info.Position == 0 && from > 0 {
 		return from, nil
 	}
@@ -83,7 +91,7 @@ func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) (int64, 
 	if err != nil {
 		return 0, err
 	}
-	w.Park = upTo(to, entries(g.park, parked))
+	w.Park = upTo(to, entries(t.apart.left(g.park), parked))
 	if err := t.apply(ctx, r, w, to); err != nil {
 		return 0, err
 	}
@@ -111,6 +119,9 @@ func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64
 	leave := project.Options{
 		Skip: func(src int) bool {
 			e := &g.events[src]
+			if t.apart.has(e.Position) {
+				return true
+			}
 			if !r.waits(e) {
 				return false
 			}
@@ -172,19 +183,27 @@ func (t *tableTarget) apply(ctx context.Context, r *relay, w *table.Write, to in
 	}
 	w.Checkpoint = &table.Checkpoint{Relay: r.plan.id, LogID: t.logID, Epoch: r.epoch(), From: from, To: to}
 	start := r.pipe.now()
-	err := r.persist(ctx, func() error {
-		err := t.tables.Apply(ctx, w)
-		if errors.Is(err, table.ErrFenced) && to > from && t.stands(ctx, r, to) {
-			return nil // an earlier try, whose answer was lost, had gone through
-		}
-		return err
-	})
+	var err error
+	if t.apart != nil {
+		err = t.apart.apply(ctx, t, r, w)
+	} else {
+		err = r.persist(ctx, func() error {
+			err := t.tables.Apply(ctx, w)
+			if errors.Is(err, table.ErrFenced) && to > from && t.stands(ctx, r, to) {
+				return nil // an earlier try, whose answer was lost, had gone through
+			}
+			return err
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("table %s: %w", t.def.Name, err)
 	}
 	r.metrics.Write(r.pipe.now().Sub(start), len(w.Put)+len(w.Delete))
 	r.position.Store(to)
 	r.saved = r.pipe.now()
+	if t.apart != nil {
+		t.apart.passed(r)
+	}
 	return nil
 }
 
@@ -216,6 +235,9 @@ func (t *tableTarget) swap(ctx context.Context, r *relay) error {
 
 // resend implements resender.
 func (t *tableTarget) resend(ctx context.Context, r *relay, g *gathered, e *poison.Entry) (bool, error) {
+	if t.apart != nil && t.apart.resent == e.ID {
+		return true, t.apart.unpark(ctx, r, []int64{e.ID})
+	}
 	_, w, items, park, err := t.fold(ctx, r, g)
 	if err != nil {
 		return false, err

@@ -187,14 +187,21 @@ func (f *fleet) progress(what string) {
 	}
 	for f.head() < at+500 || got() < delivered+100 {
 		if time.Since(begun) > 60*time.Second {
-			for i := range f.replicas {
-				f.Logf("replica %d:\n%s", i, clip(f.replicas[i].stderr.String()))
-			}
+			f.tell()
 			f.Fatalf("%s: nothing goes on: the log from %d to %d, delivered from %d to %d", what, at, f.head(), delivered, got())
 		}
 		time.Sleep(20 * time.Millisecond) // other processes: there is nothing but asking
 	}
 	f.Logf("%s: %.1f s until it went on", what, time.Since(begun).Seconds())
+}
+
+// tell logs what the replicas say of themselves.
+func (f *fleet) tell() {
+	for i := range f.replicas {
+		out := f.replicas[i].stderr.String()
+		_, status := get("http://" + f.addrs[i] + "/api/v1/status")
+		f.Logf("replica %d:\n%s\n%s", i, out[max(0, len(out)-4000):], status)
+	}
 }
 
 func (f *fleet) signal(i int, s syscall.Signal) {
@@ -269,9 +276,7 @@ func (f *fleet) finish() {
 	deadline := time.Now().Add(60 * time.Second)
 	for left := "?"; left != ""; {
 		if left = f.unsettled(); left != "" && time.Now().After(deadline) {
-			for i := range f.replicas {
-				f.Logf("replica %d:\n%s", i, clip(f.replicas[i].stderr.String()))
-			}
+			f.tell()
 			f.Fatalf("not worked off: %s", left)
 		}
 		time.Sleep(50 * time.Millisecond) // other processes: there is nothing but asking

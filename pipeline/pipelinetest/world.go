@@ -72,6 +72,7 @@ func newWorld(ctx context.Context, cfg *config.Config, t *config.Test, r *rest) 
 	c.Pipelines = w.under
 	plugin := config.Plugin{Kind: config.KindStore, Name: memory.Name, Config: reflect.Zero(memory.Config).Interface()}
 	c.Stores = map[string]config.Plugin{}
+	c.Tables = config.InStores(cfg.Tables)
 	for _, p := range w.under {
 		c.Stores[p.Store] = plugin
 		for _, s := range config.AllSteps(p.Steps) {

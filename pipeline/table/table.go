@@ -102,6 +102,9 @@ type Checkpoint struct {
 	Epoch int64
 	// From is the position that must stand there, To the new one (To ≥ From).
 	From, To int64
+	// Resent is the id of the parked entry whose effect the rows are; 0: of none. It is kept, so that a write whose outcome
+	// is unknown is not made twice where the entry itself lies in another database.
+	Resent int64
 }
 
 // Write is one transaction: rows, the checkpoint, and what was parked instead of being applied.
@@ -148,7 +151,9 @@ type Info struct {
 	LogID      string
 	Position   int64
 	Epoch      int64
-	Rows       int64 // -1: not counted
+	// Resent is that of the last checkpoint that had one.
+	Resent int64
+	Rows   int64 // -1: not counted
 	// Building is the version that is being built beside this one, 0 where none is. Of a table that is itself being
 	// built it is the table's own version: it wants a Swap when it has caught up.
 	Building int

@@ -182,14 +182,22 @@ func (s *Store) SetRelays(ctx context.Context, pipeline string, specs []eventsto
 	return out, err
 }
 
-// lockRelays makes two daemons that start together register one behind the other; leases stand still meanwhile.
+// lockRelays makes two daemons that start together register one behind the other; nobody takes a lease meanwhile. It is
+// the first lock of a transaction. (Locks on the tables are none to have here: a lease is taken by way of both, and two
+// that wait for each other are parted by the server only after a second, which is how long callers wait.)
 func lockRelays(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, "LOCK TABLE leat_relays, leat_leases IN SHARE ROW EXCLUSIVE MODE")
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(1818583414, hashtext(current_schema()))")
+	return err
+}
+
+// shareRelays is for those who take leases: side by side, but not while somebody registers.
+func shareRelays(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock_shared(1818583414, hashtext(current_schema()))")
 	return err
 }
 
 func (s *Store) setRelays(ctx context.Context, tx pgx.Tx, pipeline string, specs []eventstore.RelaySpec) (out []eventstore.Relay, err error) {
-	known, err := listRelays(ctx, tx, "true ORDER BY id")
+	known, err := listRelays(ctx, tx, "true ORDER BY id FOR UPDATE") // none of them moves on
 	if err != nil {
 		return nil, err
 	}
@@ -326,6 +334,9 @@ func leaseForUpdate(ctx context.Context, q querier, name string) (l eventstore.L
 // Acquire implements eventstore.Leases.
 func (s *Store) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (l eventstore.Lease, err error) {
 	err = s.transact(ctx, func(tx pgx.Tx) error {
+		if err := shareRelays(ctx, tx); err != nil {
+			return err
+		}
 		// In the order of SetRelays: the relay first, so that two never wait for each other.
 		r, isRelay, err := relayForUpdate(ctx, tx, name)
 		if err != nil {

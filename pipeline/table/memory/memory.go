@@ -45,6 +45,7 @@ type data struct {
 	logID      string
 	position   int64
 	epoch      int64
+	resent     int64
 	updated    time.Time
 	rows       map[string]table.Row // by table.AppendKey; rows are never changed, and may be short of new columns
 }
@@ -115,7 +116,7 @@ func (p *pair) infos() []table.Info {
 func (p *pair) info(t *data) table.Info {
 	i := table.Info{
 		Def: t.def.Clone(), Definition: t.definition, Relay: t.relay, LogID: t.logID,
-		Position: t.position, Epoch: t.epoch, Rows: int64(len(t.rows)), Updated: t.updated,
+		Position: t.position, Epoch: t.epoch, Resent: t.resent, Rows: int64(len(t.rows)), Updated: t.updated,
 	}
 	i.Live = t == p.live
 	if p.building != nil {
@@ -175,6 +176,9 @@ func (s *Store) Apply(ctx context.Context, w *table.Write) error {
 	tx.Commit()
 	if c := w.Checkpoint; c != nil {
 		t.position, t.epoch = c.To, c.Epoch
+		if c.Resent > 0 {
+			t.resent = c.Resent
+		}
 		t.updated = s.o.Now()
 	}
 	return nil

@@ -27,6 +27,7 @@ const createCatalog = `CREATE TABLE leat_tables (
   epoch bigint NOT NULL,
   columns text NOT NULL,
   updated timestamptz NOT NULL,
+  resent bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (fold, version)
 ) WITH (fillfactor = 50)`
 
@@ -54,7 +55,7 @@ func list(ctx context.Context, q Querier, name string) ([]table.Info, error) {
 	if kind, err := exists(ctx, q, "leat_tables"); err != nil || kind == "" {
 		return nil, err
 	}
-	rows, err := q.Query(ctx, `SELECT version, live, definition, relay, log_id, position, epoch, columns, updated FROM leat_tables
+	rows, err := q.Query(ctx, `SELECT version, live, definition, relay, log_id, position, epoch, columns, updated, coalesce((to_jsonb(t)->>'resent')::bigint, 0) FROM leat_tables t
 WHERE $1 = '' OR fold = $1 ORDER BY fold, live DESC`, strings.ToLower(name))
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ WHERE $1 = '' OR fold = $1 ORDER BY fold, live DESC`, strings.ToLower(name))
 		live    bool
 		columns string
 	)
-	scanned := []any{&i.Def.Version, &live, &i.Definition, &i.Relay, &i.LogID, &i.Position, &i.Epoch, &columns, &i.Updated}
+	scanned := []any{&i.Def.Version, &live, &i.Definition, &i.Relay, &i.LogID, &i.Position, &i.Epoch, &columns, &i.Updated, &i.Resent}
 	_, err = pgx.ForEachRow(rows, scanned, func() error {
 		var s stored
 		if err := json.Unmarshal([]byte(columns), &s); err != nil {
@@ -127,9 +128,23 @@ func (s *Store) change(ctx context.Context, d *table.Def, fn func(c Conn) error)
 
 func ensureCatalog(ctx context.Context, c Conn) error {
 	kind, err := exists(ctx, c, "leat_tables")
-	if err == nil && kind == "" {
-		_, err = c.Exec(ctx, createCatalog)
+	if err != nil {
+		return err
 	}
+	if kind == "" {
+		_, err = c.Exec(ctx, createCatalog)
+		return err
+	}
+	// An older catalog lacks a column. The statement alone would wait for whoever writes to any table.
+	rows, err := c.Query(ctx, "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('leat_tables') AND attname = 'resent'")
+	if err != nil {
+		return err
+	}
+	there := false
+	if _, err := pgx.ForEachRow(rows, []any{new(int)}, func() error { there = true; return nil }); err != nil || there {
+		return err
+	}
+	_, err = c.Exec(ctx, "ALTER TABLE leat_tables ADD COLUMN resent bigint NOT NULL DEFAULT 0")
 	return err
 }
 
@@ -327,9 +342,9 @@ func drop(ctx context.Context, c Conn, d *table.Def) error {
 // advance queues the move of a checkpoint, which tells whether it could be moved.
 func (s *Store) advance(b *pgx.Batch, d *table.Def, p *table.Checkpoint) *bool {
 	moved := new(bool)
-	b.Queue(`UPDATE leat_tables SET position = $1, epoch = $2, updated = $3
+	b.Queue(`UPDATE leat_tables SET position = $1, epoch = $2, updated = $3, resent = CASE WHEN $9::bigint > 0 THEN $9 ELSE resent END
 WHERE fold = $4 AND version = $5 AND relay = $6 AND log_id = $7 AND epoch <= $2 AND position = $8 AND position <= $1`,
-		p.To, p.Epoch, s.clock(), strings.ToLower(d.Name), d.Serial(), p.Relay, p.LogID, p.From).Exec(func(tag pgconn.CommandTag) error {
+		p.To, p.Epoch, s.clock(), strings.ToLower(d.Name), d.Serial(), p.Relay, p.LogID, p.From, p.Resent).Exec(func(tag pgconn.CommandTag) error {
 		*moved = tag.RowsAffected() == 1
 		return nil
 	})

@@ -23,6 +23,7 @@ const createCatalog = `CREATE TABLE IF NOT EXISTS leat_tables (
 	epoch INTEGER NOT NULL,
 	columns TEXT NOT NULL,
 	updated TEXT NOT NULL,
+	resent INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (name, version)
 ) WITHOUT ROWID`
 
@@ -37,21 +38,20 @@ type stored struct {
 // list reads the catalog, of one name where it is not empty: the live table first, the one being built behind it.
 func list(ctx context.Context, q Querier, name string) ([]table.Info, error) {
 	r := reader{q}
-	there := false
-	err := r.each(ctx, 1, "SELECT 1 FROM sqlite_master WHERE type='table' AND name='leat_tables'", nil, func([]any) (bool, error) {
-		there = true
-		return true, nil
-	})
-	if err != nil || !there {
+	catalog, err := catalogOf(ctx, q)
+	if err != nil || catalog == "" {
 		return nil, err
 	}
-	query := "SELECT version,live,definition,relay,log_id,position,epoch,columns,updated FROM leat_tables"
+	query := "SELECT version,live,definition,relay,log_id,position,epoch,columns,updated,resent FROM leat_tables"
+	if !strings.Contains(catalog, "resent") {
+		query = strings.Replace(query, ",resent", ",0", 1)
+	}
 	var args []any
 	if name != "" {
 		query, args = query+" WHERE name=?", []any{name}
 	}
 	var infos []table.Info
-	err = r.each(ctx, 9, query+" ORDER BY name, live DESC", args, func(raw []any) (bool, error) {
+	err = r.each(ctx, 10, query+" ORDER BY name, live DESC", args, func(raw []any) (bool, error) {
 		var s stored
 		if err := json.Unmarshal([]byte(raw[7].(string)), &s); err != nil {
 			return false, fmt.Errorf("table: the catalog leat_tables is damaged: %w", err)
@@ -63,7 +63,7 @@ func list(ctx context.Context, q Querier, name string) ([]table.Info, error) {
 		i := table.Info{
 			Def:        table.Def{Name: s.Name, Columns: s.Columns, Key: s.Key, Indexes: s.Indexes},
 			Definition: raw[2].(string), Relay: raw[3].(string), LogID: raw[4].(string),
-			Position: raw[5].(int64), Epoch: raw[6].(int64), Rows: -1, Updated: at,
+			Position: raw[5].(int64), Epoch: raw[6].(int64), Resent: raw[9].(int64), Rows: -1, Updated: at,
 		}
 		i.Def.SetSerial(int(raw[0].(int64)))
 		i.Live = raw[1].(int64) != 0
@@ -77,6 +77,29 @@ func list(ctx context.Context, q Querier, name string) ([]table.Info, error) {
 		return true, nil
 	})
 	return infos, err
+}
+
+// catalogOf gives the statement that made the catalog, "" where there is none. Older ones lack the column resent.
+func catalogOf(ctx context.Context, q Querier) (statement string, err error) {
+	err = reader{q}.each(ctx, 1, "SELECT sql FROM sqlite_master WHERE type='table' AND name='leat_tables'", nil, func(raw []any) (bool, error) {
+		statement = raw[0].(string)
+		return true, nil
+	})
+	return statement, err
+}
+
+// ensureCatalog makes the catalog, or brings it up to date.
+func ensureCatalog(ctx context.Context, c Conn) error {
+	catalog, err := catalogOf(ctx, c)
+	switch {
+	case err != nil:
+		return err
+	case catalog == "":
+		_, err = c.ExecContext(ctx, createCatalog)
+	case !strings.Contains(catalog, "resent"):
+		_, err = c.ExecContext(ctx, "ALTER TABLE leat_tables ADD COLUMN resent INTEGER NOT NULL DEFAULT 0")
+	}
+	return err
 }
 
 // find gives what the catalog has under d's name, and which of it d's version is.
@@ -110,7 +133,7 @@ func unknownTable(ctx context.Context, q Querier, name string) error {
 func (s *Store) Ensure(ctx context.Context, d *table.Def, definition, relay, logID string) (table.Info, error) {
 	var info table.Info
 	err := s.write(ctx, func(c Conn) error {
-		if _, err := c.ExecContext(ctx, createCatalog); err != nil {
+		if err := ensureCatalog(ctx, c); err != nil {
 			return err
 		}
 		infos, err := list(ctx, c, d.Name)
@@ -280,9 +303,9 @@ func drop(ctx context.Context, c Conn, d *table.Def) error {
 
 // advance moves a checkpoint, or says why it cannot.
 func (s *Store) advance(ctx context.Context, c Conn, d *table.Def, p *table.Checkpoint) error {
-	res, err := c.ExecContext(ctx, `UPDATE leat_tables SET position=?, epoch=?, updated=?
+	res, err := c.ExecContext(ctx, `UPDATE leat_tables SET position=?, epoch=?, updated=?, resent=CASE WHEN ? > 0 THEN ? ELSE resent END
 		WHERE name=? AND version=? AND relay=? AND log_id=? AND epoch<=? AND position=? AND position<=?`,
-		p.To, p.Epoch, s.now().UTC().Format(stamp), d.Name, int64(d.Serial()), p.Relay, p.LogID, p.Epoch, p.From, p.To)
+		p.To, p.Epoch, s.now().UTC().Format(stamp), p.Resent, p.Resent, d.Name, int64(d.Serial()), p.Relay, p.LogID, p.Epoch, p.From, p.To)
 	if err != nil {
 		return err
 	}
@@ -375,7 +398,7 @@ func (s *Store) Swap(ctx context.Context, d *table.Def) error {
 // RenameRelay implements table.Renamer.
 func (s *Store) RenameRelay(ctx context.Context, was, now string) error {
 	err := s.write(ctx, func(c Conn) error {
-		if _, err := c.ExecContext(ctx, createCatalog); err != nil {
+		if err := ensureCatalog(ctx, c); err != nil {
 			return err
 		}
 		_, err := c.ExecContext(ctx, "UPDATE leat_tables SET relay=? WHERE relay=? AND NOT EXISTS (SELECT 1 FROM leat_tables WHERE relay=?)", now, was, now)

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		{"CheckpointRaces", testCheckpointRaces},
 		{"ReadsAreWhole", testReadsAreWhole},
 		{"Take", testTake},
+		{"Resent", testResent},
 		{"BuildBeside", testBuildBeside},
 		{"Rebuild", testRebuild},
 		{"RenameRelay", testRenameRelay},

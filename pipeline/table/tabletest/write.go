@@ -261,6 +261,32 @@ func testReadsAreWhole(t *testing.T, b Backend) {
 	wg.Wait()
 }
 
+// testResent: the id of an entry that was sent again stays until that of another takes its place.
+func testResent(t *testing.T, b Backend) {
+	d := orders()
+	ensure(t, b.Store, d)
+	for i, id := range []int64{0, 7, 0, 1 << 40, 0} {
+		c := checkpoint(int64(i), int64(i+1))
+		c.Resent = id
+		if err := apply(t, b.Store, &table.Write{Def: d, Checkpoint: c}); err != nil {
+			t.Fatal(err)
+		}
+		want := []int64{0, 7, 7, 1 << 40, 1 << 40}[i]
+		if info := ensure(t, b.Store, d); info.Resent != want {
+			t.Errorf("after %d the table says %d, want %d", i, info.Resent, want)
+		}
+		if info, err := b.Store.Take(t.Context(), d, relay, 1); err != nil || info.Resent != want {
+			t.Errorf("after %d Take says %d, %v, want %d", i, info.Resent, err, want)
+		}
+	}
+	late := checkpoint(0, 1)
+	late.Resent = 9
+	wantErr(t, apply(t, b.Store, &table.Write{Def: d, Checkpoint: late}), table.ErrFenced)
+	if info := ensure(t, b.Store, d); info.Resent != 1<<40 {
+		t.Errorf("a write that was refused left %d", info.Resent)
+	}
+}
+
 func testTake(t *testing.T, b Backend) {
 	ctx := t.Context()
 	d := orders()
