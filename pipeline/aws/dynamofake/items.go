@@ -359,6 +359,16 @@ func (s *Server) scan(body []byte) (any, error) {
 	return s.search(&in)
 }
 
+// partitions gives the rows that a search looks at: one partition where the condition names one of the table's.
+func (t *table) partitions(in *search) map[string]map[string]item {
+	e := parse(in.KeyConditionExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues, nil)
+	if in.IndexName == "" && len(e.toks) >= 3 && e.toks[1] == "=" && e.name() == t.hash {
+		h := hash(in.ExpressionAttributeValues[e.toks[1]])
+		return map[string]map[string]item{h: t.rows[h]}
+	}
+	return t.rows
+}
+
 func (s *Server) search(in *search) (any, error) {
 	t, err := s.table(in.TableName)
 	if err != nil {
@@ -376,7 +386,7 @@ func (s *Server) search(in *search) (any, error) {
 		h, r = x.hash, x.sort
 	}
 	var found []item
-	for _, rows := range t.rows {
+	for _, rows := range t.partitions(in) {
 		for _, i := range rows {
 			if i[h] == nil || (r != "" && i[r] == nil) {
 				continue // it is in no index
@@ -387,14 +397,16 @@ func (s *Server) search(in *search) (any, error) {
 		}
 	}
 	// A total order, so that a page goes on behind the last one: the index's key, then the table's.
-	sortItems(found, t.sort)
-	sortItems(found, t.hash)
-	if r != "" {
-		sortItems(found, r)
-	}
-	if in.KeyConditionExpression == "" {
+	switch {
+	case in.KeyConditionExpression == "":
 		sortItems(found, t.sort)
 		sortItems(found, t.hash)
+	case in.IndexName == "":
+		sortItems(found, t.sort)
+	default:
+		sortItems(found, t.sort)
+		sortItems(found, t.hash)
+		sortItems(found, r)
 	}
 	if in.ScanIndexForward != nil && !*in.ScanIndexForward {
 		for a, b := 0, len(found)-1; a < b; a, b = a+1, b-1 {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -36,9 +37,13 @@ type change struct {
 	docs map[docKey]*doc
 	// extra are writes that go along, without a version.
 	extra []types.TransactWriteItem
+	// rows of tables that are written, by partition and sort key; without columns: deleted.
+	rows map[string]item
 }
 
-func (s *Store) newChange() *change { return &change{s: s, docs: map[docKey]*doc{}} }
+func (s *Store) newChange() *change {
+	return &change{s: s, docs: map[docKey]*doc{}, rows: map[string]item{}}
+}
 
 // snapshot lets restore take back what is changed from now on. What was read stays known.
 func (c *change) snapshot() (restore func()) {
@@ -46,7 +51,7 @@ func (c *change) snapshot() (restore func()) {
 	for k, d := range c.docs {
 		old[k] = *d
 	}
-	extra := len(c.extra)
+	extra, rows := len(c.extra), maps.Clone(c.rows)
 	return func() {
 		for k, d := range c.docs {
 			if was, ok := old[k]; ok {
@@ -56,7 +61,7 @@ func (c *change) snapshot() (restore func()) {
 				delete(c.docs, k)
 			}
 		}
-		c.extra = c.extra[:extra]
+		c.extra, c.rows = c.extra[:extra], rows
 	}
 }
 
@@ -133,6 +138,9 @@ func (c *change) set(k docKey, body []byte) {
 	d.body, d.changed = body, true
 }
 
+// row writes a row of a table.
+func (c *change) row(i item) { c.rows[text(i, pk)+"\x00"+text(i, sk)] = i }
+
 // check makes the transaction fail where a document that was loaded is not any more as it was.
 func (c *change) check(k docKey) {
 	if d := c.docs[k]; !d.checked && d.version > 0 {
@@ -146,6 +154,13 @@ func (c *change) check(k docKey) {
 // writes gives the transaction's part for the documents.
 func (c *change) writes() []types.TransactWriteItem {
 	out := append([]types.TransactWriteItem{}, c.extra...)
+	for _, i := range c.rows {
+		if columnsOf(i) == nil {
+			out = append(out, types.TransactWriteItem{Delete: &types.Delete{TableName: &c.s.cfg.Table, Key: i}})
+		} else {
+			out = append(out, types.TransactWriteItem{Put: &types.Put{TableName: &c.s.cfg.Table, Item: i}})
+		}
+	}
 	for k, d := range c.docs {
 		switch {
 		case !d.changed || (d.body == nil && d.version == 0):

@@ -16,6 +16,9 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/dynamodb"
 	"github.com/leatdev/leat/pipeline/eventstore/storetest"
+	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/table"
+	"github.com/leatdev/leat/pipeline/table/tabletest"
 )
 
 // client makes the client of an emulator.
@@ -82,7 +85,7 @@ func putOutbox(c *aws.DynamoDB, table func() string) func(t testing.TB, s events
 
 func run(t *testing.T, c *aws.DynamoDB) {
 	name := ""
-	f := storetest.Features{Durable: true, NoTables: true, MaxEvent: 380 << 10, PutOutbox: putOutbox(c, func() string { return name })}
+	f := storetest.Features{Durable: true, MaxEvent: 380 << 10, PutOutbox: putOutbox(c, func() string { return name })}
 	storetest.Run(t, f, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		name = fmt.Sprintf("leat-%d", tables.Add(1))
 		cfg := dynamodb.Config{Client: c, Table: name, Now: now}
@@ -114,4 +117,31 @@ func TestLinearizableFaults(t *testing.T) {
 	name := fmt.Sprintf("leat-%d", tables.Add(1))
 	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
 	storetest.Linearizable(t, storetest.Linear{Stores: stores, Histories: 30})
+}
+
+func TestTables(t *testing.T) {
+	c := client(t, fake(t, nil).URL)
+	tabletest.Run(t, func(t *testing.T) tabletest.Backend {
+		cfg := dynamodb.Config{Client: c, Table: fmt.Sprintf("leat-%d", tables.Add(1))}
+		s := openStore(t, cfg)
+		return tabletest.Backend{
+			Store: s.Tables(),
+			Reopen: func() table.Store {
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				s = openStore(t, cfg)
+				return s.Tables()
+			},
+			Parked: func() (out []poison.Entry) {
+				for e, err := range s.ListParked(t.Context(), poison.Filter{}) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					out = append(out, e)
+				}
+				return out
+			},
+		}
+	})
 }

@@ -203,4 +203,4 @@ func (s *Store) reading(ctx context.Context, err error) error {
 }
 
 // Tables implements eventstore.Store.
-func (s *Store) Tables() table.Store { return noTables{} }
+func (s *Store) Tables() table.Store { return &Tables{s} }

@@ -273,7 +273,7 @@ func (w *writer) draft(ctx context.Context, batch []*request) (*draft, error) {
 	}
 	c := w.s.newChange()
 	d := &draft{known: k, plan: plan.New(k, w.end.position, plan.Clock(w.s.now(), w.end.committed))}
-	effects := func(_ context.Context, u *eventstore.Unit, _ []event.Recorded, repeated bool) error {
+	effects := func(unit context.Context, u *eventstore.Unit, written []event.Recorded, repeated bool) error {
 		restore := c.snapshot()
 		gone, err := w.s.unpark(ctx, c, u.Unpark)
 		switch {
@@ -281,10 +281,10 @@ func (w *writer) draft(ctx context.Context, batch []*request) (*draft, error) {
 			return err
 		case gone:
 			err = plan.Refuse(eventstore.ErrGone)
-		case u.Within != nil:
-			err = plan.Refuse(errNoTables)
 		default:
-			err = w.s.park(ctx, c, u.Park)
+			if err = w.s.park(ctx, c, u.Park); err == nil && u.Within != nil {
+				err = w.within(unit, c, u, written)
+			}
 		}
 		if err != nil {
 			restore()
@@ -323,6 +323,29 @@ func (w *writer) draft(ctx context.Context, batch []*request) (*draft, error) {
 		d.ends = append(d.ends, min(at, len(r.units)))
 	}
 	return d, w.assemble(d, c)
+}
+
+// withinItems is how many rows a unit's own writes may be for it to share a transaction.
+const withinItems = 25
+
+// within runs Unit.Within; a panic in it is the unit's fault, not the store's.
+func (w *writer) within(ctx context.Context, c *change, u *eventstore.Unit, written []event.Recorded) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = plan.Refuse(event.PoisonAs(event.CodePanic, fmt.Errorf("dynamodb: panic in the unit's own transaction: %v", p)))
+		}
+	}()
+	before := len(c.rows)
+	if err := u.Within(ctx, within{&Tables{w.s}, c}, written); err != nil {
+		if errors.Is(err, eventstore.ErrUnavailable) {
+			return err
+		}
+		return plan.Refuse(err)
+	}
+	if n := len(c.rows) - before; n > withinItems {
+		return plan.Refuse(fmt.Errorf("%w: %d rows in the append's own transaction, which DynamoDB bounds; here %d may be: take inline away", eventstore.ErrTooLarge, n, withinItems))
+	}
+	return nil
 }
 
 // judge adds a unit, unless it is larger than any transaction.
@@ -390,6 +413,9 @@ func cost(u *eventstore.Unit) int {
 	}
 	if u.Cursor != nil {
 		n++
+	}
+	if u.Within != nil {
+		n += withinItems
 	}
 	return n
 }
