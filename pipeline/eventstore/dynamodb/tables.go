@@ -140,8 +140,22 @@ func (t *Tables) refusal(err error) error {
 
 // Apply implements table.Store.
 func (t *Tables) Apply(ctx context.Context, w *table.Write) error {
-	journal := ""
-	err := t.s.update(ctx, func(c *change) error {
+	journal, err := t.commit(ctx, w)
+	if errors.Is(err, errJournal) {
+		if err := t.finish(ctx, w.Def.Name); err != nil {
+			return err
+		}
+		return t.Apply(ctx, w)
+	}
+	if err == nil && journal != "" {
+		err = t.finish(ctx, w.Def.Name)
+	}
+	return t.refusal(err)
+}
+
+// commit makes the write's one transaction, and gives the name of its journal where it has one.
+func (t *Tables) commit(ctx context.Context, w *table.Write) (journal string, err error) {
+	err = t.s.update(ctx, func(c *change) error {
 		m, i, err := t.find(ctx, c, w.Def)
 		if err != nil {
 			return err
@@ -184,16 +198,7 @@ func (t *Tables) Apply(ctx context.Context, w *table.Write) error {
 		c.store(modelKey(w.Def.Name), m)
 		return nil
 	})
-	if errors.Is(err, errJournal) {
-		if err := t.finish(ctx, w.Def.Name); err != nil {
-			return err
-		}
-		return t.Apply(ctx, w)
-	}
-	if err == nil && journal != "" {
-		err = t.finish(ctx, w.Def.Name)
-	}
-	return t.refusal(err)
+	return journal, err
 }
 
 var errJournal = errors.New("dynamodb: a journal is to be finished first")

@@ -1,0 +1,13 @@
+package dynamodb
+
+import (
+	"context"
+
+	"github.com/leatdev/leat/pipeline/table"
+)
+
+// Die makes a write's transaction, and dies before the rows are in their places. It reports whether there is a journal.
+func Die(ctx context.Context, s *Store, w *table.Write) (bool, error) {
+	journal, err := (&Tables{s}).commit(ctx, w)
+	return journal != "", err
+}
