@@ -13,7 +13,10 @@
 //	T                         the types of streams
 //	I#<pipeline>              its inbox marks
 //	C#<pipeline>              its cursors
-//	D#<kind>                  documents: relays, leases, replicas, parked events
+//	D#<kind>                  documents: relays, leases, replicas, parked events, what is known of tables
+//	W#<table>#<version>       a table's rows
+//	J#<journal>               rows of a write that is larger than a transaction
+//	P                         pieces of large payloads of parked events
 //	O                         the outbox
 //
 // Reads are consistent; a reader of the log stops at a hole and comes again. Only the list of streams is read by an
