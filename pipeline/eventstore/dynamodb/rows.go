@@ -17,8 +17,8 @@ import (
 
 // A row of a table is an item with a map of its columns by name, so that a table that gains columns needs no change.
 
-func rowsPK(name string, version int) string {
-	return fmt.Sprintf("W#%s#%d", strings.ToLower(name), version)
+func rowsPK(name string, serial int) string {
+	return fmt.Sprintf("W#%s#%d", strings.ToLower(name), serial)
 }
 
 // rowSK names a row by its key.
@@ -92,7 +92,7 @@ func decimal(s string) (table.Value, error) {
 
 // rowItem makes a row's item. Old are the columns that stand there; those that d does not know are kept.
 func rowItem(d *table.Def, row table.Row, old item) item {
-	i := key(rowsPK(d.Name, d.Version), rowSK(row[:len(d.Key)]))
+	i := key(rowsPK(d.Name, d.Serial()), rowSK(row[:len(d.Key)]))
 	columns := item{}
 	for name, v := range old {
 		columns[name] = v

@@ -45,7 +45,7 @@ func (m *models) infos() []table.Info {
 		infos[0].Building, infos[1].Building = m.Building.Def.Version, m.Building.Def.Version
 	}
 	for i := range infos {
-		infos[i].Rows = -1
+		infos[i].Rows, infos[i].Live = -1, i == 0
 		infos[i].Updated = infos[i].Updated.UTC()
 	}
 	return infos
@@ -116,7 +116,7 @@ func (t *Tables) Ensure(ctx context.Context, d *table.Def, definition, relay, lo
 			m.Live, i = fresh, 0
 		default:
 			if m.Building != nil {
-				gone = m.Building.Def.Version
+				gone = m.Building.Def.Serial()
 			}
 			m.Building, i = &fresh, 1
 		}
@@ -124,7 +124,7 @@ func (t *Tables) Ensure(ctx context.Context, d *table.Def, definition, relay, lo
 		out = m.infos()[i]
 		return nil
 	})
-	if err == nil && gone > 0 && gone != d.Version {
+	if err == nil && gone > 0 && gone != d.Serial() {
 		t.dropRows(d.Name, gone)
 	}
 	return out, t.refusal(err)
@@ -234,7 +234,7 @@ func (t *Tables) items(ctx context.Context, c *change, stored, d *table.Def, put
 		items = append(items, i)
 	}
 	for _, k := range dels {
-		items = append(items, key(rowsPK(d.Name, d.Version), rowSK(k)))
+		items = append(items, key(rowsPK(d.Name, d.Serial()), rowSK(k)))
 	}
 	return items, nil
 }
@@ -256,7 +256,7 @@ func (t *Tables) stand(ctx context.Context, c *change, d *table.Def, keys []tabl
 	var ask []item
 	asked := map[string]bool{}
 	for _, k := range keys {
-		i := key(rowsPK(d.Name, d.Version), rowSK(k))
+		i := key(rowsPK(d.Name, d.Serial()), rowSK(k))
 		at := text(i, sk)
 		if asked[at] {
 			continue
@@ -368,28 +368,31 @@ func (t *Tables) finish(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	t.s.back.Go(func() { t.clear("J#" + done) })
+	t.s.back.Go(func() { t.clearLater("J#" + done) })
 	return nil
 }
 
-// clear deletes a partition that nothing names any more. What a stop leaves of it is garbage and hurts nobody.
-func (t *Tables) clear(partition string) {
-	items, err := t.s.all(t.s.ctx, query{pk: partition})
-	if err == nil {
-		ws := make([]types.WriteRequest, len(items))
-		for n, i := range items {
+// clear deletes a partition.
+func (t *Tables) clear(ctx context.Context, partition string) error {
+	return t.s.pages(ctx, query{pk: partition}, func(page []item) (bool, error) {
+		ws := make([]types.WriteRequest, len(page))
+		for n, i := range page {
 			ws[n] = deletion(i)
 		}
-		err = t.s.puts(t.s.ctx, ws)
-	}
-	if err != nil && t.s.ctx.Err() == nil {
+		return true, t.s.puts(ctx, ws)
+	})
+}
+
+// clearLater deletes a partition that nothing names any more. What a stop leaves of it is garbage and hurts nobody.
+func (t *Tables) clearLater(partition string) {
+	if err := t.clear(t.s.ctx, partition); err != nil && t.s.ctx.Err() == nil {
 		t.s.log.Warn("items that nothing needs any more could not be deleted", "partition", partition, "err", err)
 	}
 }
 
-func (t *Tables) dropRows(name string, version int) {
+func (t *Tables) dropRows(name string, serial int) {
 	if !t.s.closed() {
-		t.s.back.Go(func() { t.clear(rowsPK(name, version)) })
+		t.s.back.Go(func() { t.clearLater(rowsPK(name, serial)) })
 	}
 }
 
@@ -415,6 +418,55 @@ func (t *Tables) Take(ctx context.Context, d *table.Def, relay string, epoch int
 	return out, err
 }
 
+// Rebuild implements table.Store. Rows that an earlier attempt has left under the same number go first.
+func (t *Tables) Rebuild(ctx context.Context, d *table.Def, relay string, epoch int64) (out table.Info, err error) {
+	if err := t.finish(ctx, d.Name); err != nil {
+		return out, err
+	}
+	err = t.s.update(ctx, func(c *change) error {
+		m, _, err := t.find(ctx, c, d)
+		if err != nil {
+			return err
+		}
+		def, err := table.AdmitRebuild(m.infos(), d, relay, epoch)
+		if err != nil {
+			return err
+		}
+		if err := t.clear(ctx, rowsPK(def.Name, def.Serial())); err != nil {
+			return err
+		}
+		m.Building = &table.Info{Def: def, Definition: m.Live.Definition, Relay: relay, LogID: m.Live.LogID, Epoch: epoch, Updated: t.s.now().UTC()}
+		c.store(modelKey(d.Name), m)
+		out = m.infos()[1]
+		return nil
+	})
+	return out, err
+}
+
+// Abandon implements table.Store.
+func (t *Tables) Abandon(ctx context.Context, d *table.Def) error {
+	if err := t.finish(ctx, d.Name); err != nil {
+		return err
+	}
+	gone := 0
+	err := t.s.update(ctx, func(c *change) error {
+		gone = 0
+		var m models
+		known, err := load(ctx, c, modelKey(d.Name), &m)
+		if err != nil || !known || m.Building == nil {
+			return err
+		}
+		gone = m.Building.Def.Serial()
+		m.Building = nil
+		c.store(modelKey(d.Name), m)
+		return nil
+	})
+	if err == nil && gone > 0 {
+		err = t.clear(ctx, rowsPK(d.Name, gone))
+	}
+	return err
+}
+
 // Swap implements table.Store.
 func (t *Tables) Swap(ctx context.Context, d *table.Def) error {
 	if err := t.finish(ctx, d.Name); err != nil {
@@ -427,7 +479,7 @@ func (t *Tables) Swap(ctx context.Context, d *table.Def) error {
 		if err != nil || i == 0 {
 			return err
 		}
-		old = m.Live.Def.Version
+		old = m.Live.Def.Serial()
 		m.Live, m.Building = *m.Building, nil
 		c.store(modelKey(d.Name), m)
 		return nil
@@ -600,7 +652,7 @@ func (t *Tables) scan(ctx context.Context, c *change, d *table.Def, equal map[st
 			return nil, err
 		}
 	}
-	partition := rowsPK(d.Name, d.Version)
+	partition := rowsPK(d.Name, d.Serial())
 	var rows []table.Row
 	add := func(i item) error {
 		row, err := readRow(d, i)
