@@ -68,7 +68,7 @@ Exit codes: 0 done; 1 something was not delivered in time, or failed; 2 the file
 	f.StringVar(&r.listen, "listen", "", "address of the listener, instead of server.listen; off: none")
 	f.StringVar(&r.logLevel, "log-level", "", "debug, info, warn or error, instead of telemetry.logs.level")
 	f.StringVar(&r.logFormat, "log-format", "", "auto, text or json, instead of telemetry.logs.format")
-	f.StringVar(&r.name, "instance", "", "name by which this process owns its relays; of several that share a store each needs its own")
+	f.StringVar(&r.name, "instance", "", "name by which this process owns its relays; of several that share a store each needs its own (default: one that nobody else has)")
 	_ = c.MarkFlagDirname("data")
 	return c
 }
