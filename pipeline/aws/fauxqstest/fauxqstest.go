@@ -1,0 +1,61 @@
+// Package fauxqstest starts fauxqs, a fast emulator of SQS, for measurements (npm install -g fauxqs).
+//
+// Where there is none on the PATH a test is skipped with a line that says so; where the environment variable
+// LEAT_TEST_REQUIRE holds "fauxqs", it fails instead.
+package fauxqstest
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startsWithin bounds the start.
+const startsWithin = 30 * time.Second
+
+// Start starts an emulator on a free port and gives its URL. It ends with the test.
+func Start(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("fauxqs")
+	if err != nil {
+		if strings.Contains(os.Getenv("LEAT_TEST_REQUIRE"), "fauxqs") {
+			t.Fatal("LEAT_TEST_REQUIRE names fauxqs, and there is none on the PATH")
+		}
+		t.Skip("SKIPPED: there is no fauxqs on the PATH (npm install -g fauxqs@1.9.2)")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Env = append(os.Environ(), "FAUXQS_PORT="+strconv.Itoa(port), "FAUXQS_LOGGER=false")
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("fauxqs: %v", err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	t.Cleanup(func() { stop(); <-ended })
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	for deadline := time.Now().Add(startsWithin); time.Now().Before(deadline); {
+		if c, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+			_ = c.Close()
+			return "http://" + address
+		}
+		select {
+		case <-ended:
+			t.Fatal("fauxqs ended before it listened")
+		case <-time.After(20 * time.Millisecond): // another process: there is nothing but asking
+		}
+	}
+	t.Fatalf("fauxqs does not listen after %s", startsWithin)
+	return ""
+}
