@@ -162,7 +162,8 @@ func runConsole(t *testing.T, commands []command) {
 	sh.Dir = root
 	sh.WaitDelay = 5 * time.Second
 	sh.Env = append(os.Environ(), childEnv+"=1", "NO_COLOR=1", "PORT="+port, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
-	sh.Env = slices.DeleteFunc(sh.Env, func(s string) bool { return strings.HasPrefix(s, "LEAT_SERVER=") || strings.HasPrefix(s, "LEAT_DATA=") })
+	sh.Env = slices.DeleteFunc(sh.Env, func(s string) bool { return strings.HasPrefix(s, "LEAT_DATA=") })
+	sh.Env = append(sh.Env, "LEAT_SERVER=127.0.0.1:"+port) // else it is the default address, as in the READMEs
 	out, err := sh.CombinedOutput()
 	if err != nil && ctx.Err() != nil {
 		t.Errorf("the commands did not end: %v", err)
