@@ -28,6 +28,7 @@ type pipeTraces struct {
 	t        *telemetry.Tracer
 	pipeline string
 	system   string // of the source
+	process  string // the name of an event's span
 
 	mu      sync.Mutex
 	batches map[*event.Batch]*batchSpans
@@ -44,7 +45,7 @@ func newTraces(t *telemetry.Tracer, c *config.Pipeline) *pipeTraces {
 	if t == nil {
 		return nil
 	}
-	return &pipeTraces{t: t, pipeline: c.Name, system: systemOf(c.Source.Plugin.Name), batches: map[*event.Batch]*batchSpans{}}
+	return &pipeTraces{t: t, pipeline: c.Name, system: systemOf(c.Source.Plugin.Name), process: "process " + c.Name, batches: map[*event.Batch]*batchSpans{}}
 }
 
 // systemOf gives messaging.system: OpenTelemetry's name of it, else the plugin's.
@@ -154,9 +155,11 @@ func (t *pipeTraces) begin(b *event.Batch, i int, x *exec, decoded bool) {
 		if in.receive.Recording() {
 			links = []trace.Parent{in.receive.Parent()}
 		}
-		s := t.t.Start(parent, "process "+t.pipeline, telemetry.Consumer, links,
-			append(eventAttrs(e), telemetry.Text("messaging.system", t.system), telemetry.Text("messaging.operation.type", "process"),
+		s := t.t.Start(parent, t.process, telemetry.Consumer, links)
+		if s.Recording() {
+			s.Set(append(eventAttrs(e), telemetry.Text("messaging.system", t.system), telemetry.Text("messaging.operation.type", "process"),
 				telemetry.Text("messaging.operation.name", "process"), telemetry.Text("leat.pipeline", t.pipeline))...)
+		}
 		trace.Carry(e, s.Parent())
 		in.spans[i] = s
 	}
@@ -240,12 +243,17 @@ func (t *pipeTraces) relay(r *relay, e *event.Recorded) *telemetry.Span {
 		return nil
 	}
 	parent, _ := trace.Of(&e.Event)
+	s := t.t.Start(parent, "relay "+r.plan.name, telemetry.Consumer, nil)
+	if !s.Recording() {
+		return s
+	}
 	attrs := append(eventAttrs(&e.Event), telemetry.Text("messaging.system", "leat"), telemetry.Text("messaging.operation.type", "process"),
 		telemetry.Text("messaging.operation.name", "relay"), telemetry.Text("leat.pipeline", t.pipeline), telemetry.Text("leat.relay", r.plan.name))
 	if e.Position > 0 {
 		attrs = append(attrs, telemetry.Text("leat.stream", e.Stream.String()), telemetry.Number("leat.revision", e.Revision), telemetry.Number("leat.position", e.Position))
 	}
-	return t.t.Start(parent, "relay "+r.plan.name, telemetry.Consumer, nil, attrs...)
+	s.Set(attrs...)
+	return s
 }
 
 // begin starts the span of an event that is gathered; its items carry it.

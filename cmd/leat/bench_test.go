@@ -10,11 +10,14 @@ import (
 	"testing"
 	"time"
 
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/memory"
 	"github.com/leatdev/leat/pipeline/eventstore/sqlite"
+	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
 // cpu gives the processor time that this process has used.
@@ -60,11 +63,16 @@ func orders(b *testing.B, n, size int) string {
 // run takes a pipeline to the end of its input.
 func run(b *testing.B, yaml string, env map[string]string, open func() eventstore.Store) pipeline.PipelineSummary {
 	b.Helper()
+	return runTraced(b, yaml, env, open, nil)
+}
+
+func runTraced(b *testing.B, yaml string, env map[string]string, open func() eventstore.Store, t *telemetry.Tracer) pipeline.PipelineSummary {
+	b.Helper()
 	cfg, diags := config.LoadBytes("bench.yaml", []byte(yaml), config.Options{Env: func(k string) (string, bool) { v, ok := env[k]; return v, ok }})
 	if diags.HasErrors() {
 		b.Fatal(diags)
 	}
-	o := pipeline.Options{}
+	o := pipeline.Options{Tracer: t}
 	if open != nil {
 		cfg.Stores = map[string]config.Plugin{"main": {Kind: config.KindStore, Name: "bench"}}
 		o.OpenStore = func(context.Context, string, config.Plugin) (eventstore.Store, error) { return open(), nil }
@@ -138,6 +146,47 @@ pipelines:
 		}
 	}
 	report(b, n, used, took)
+}
+
+// lostSpans is an exporter that costs nothing.
+type lostSpans struct{}
+
+func (lostSpans) ExportSpans(context.Context, []sdk.ReadOnlySpan) error { return nil }
+func (lostSpans) Shutdown(context.Context) error                        { return nil }
+
+// BenchmarkTraces measures what spans cost an event that is filtered for and appended, its four spans' export left out.
+func BenchmarkTraces(b *testing.B) {
+	const n = 50_000
+	in := orders(b, n, 560)
+	for _, kind := range []struct {
+		name    string
+		sampler sdk.Sampler
+	}{{"off", nil}, {"not sampled", sdk.NeverSample()}, {"1 in 100", sdk.TraceIDRatioBased(0.01)}, {"sampled", sdk.AlwaysSample()}} {
+		b.Run(kind.name, func(b *testing.B) {
+			var t *telemetry.Tracer
+			if kind.sampler != nil {
+				t = telemetry.TracerOf(sdk.NewTracerProvider(sdk.WithBatcher(lostSpans{}), sdk.WithSampler(kind.sampler)))
+				defer func() { _ = t.Shutdown(context.Background()) }()
+			}
+			var used, took time.Duration
+			for b.Loop() {
+				start, c := time.Now(), cpu(b)
+				s := runTraced(b, `
+pipelines:
+  bench:
+    source: { file: { path: "${IN}" } }
+    steps:
+      - filter: data.amount > 1
+      - append: { stream: "order/{{ data.order_id }}" }
+`, map[string]string{"IN": in}, func() eventstore.Store { return memory.Open(memory.Options{}) }, t)
+				took, used = took+time.Since(start), used+cpu(b)-c
+				if s.Committed != n {
+					b.Fatalf("%+v", s)
+				}
+			}
+			report(b, n, used, took)
+		})
+	}
 }
 
 // BenchmarkRelayTable measures a relay alone: the log is there before the table's pipeline starts.

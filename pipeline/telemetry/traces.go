@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,7 +45,7 @@ func NewTracer(ctx context.Context, c config.Traces, version string, env func(st
 		errs = append(errs, err)
 	}
 	for name, value := range c.Headers {
-		s.Headers[name] = value.Reveal()
+		s.Headers[http.CanonicalHeaderKey(name)] = value.Reveal()
 	}
 	service := c.Service
 	if service == "" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/rawjson"
 )
 
 // The entries of an event's metadata.
@@ -36,16 +37,29 @@ func Of(e *event.Event) (Parent, bool) {
 	if len(e.Metadata) == 0 {
 		return Parent{}, false
 	}
-	if p, ok := ParseTraceparent(e.Meta(Traceparent)); ok {
-		p.State = e.Meta(Tracestate)
+	if p, ok := ParseTraceparent(get(e, Traceparent)); ok {
+		p.State = get(e, Tracestate)
 		return p, true
 	}
-	return ParseXRay(e.Meta(XRay))
+	return ParseXRay(get(e, XRay))
+}
+
+// get is Event.Meta without taking the whole object apart.
+func get(e *event.Event, key string) string {
+	v, ok := rawjson.Get(e.Metadata, key)
+	if !ok || rawjson.KindOf(v) != rawjson.KindString {
+		return ""
+	}
+	return rawjson.Text(v)
 }
 
 // Carry writes a parent into an event's metadata. X-Ray's entry is kept up to date where there is one.
 func Carry(e *event.Event, p Parent) {
 	had := len(e.Metadata) > 2
+	if !had && p.State == "" {
+		e.Metadata = append(p.appendTraceparent([]byte(`{"`+Traceparent+`":"`)), `"}`...)
+		return
+	}
 	e.SetMeta(Traceparent, p.Traceparent())
 	if p.State != "" || had && e.Meta(Tracestate) != "" {
 		e.SetMeta(Tracestate, p.State)
@@ -100,16 +114,17 @@ func lowerHex(dst []byte, s string) bool {
 }
 
 // Traceparent gives W3C's header, version 00.
-func (p Parent) Traceparent() string {
-	b := make([]byte, 0, 55)
+func (p Parent) Traceparent() string { return string(p.appendTraceparent(make([]byte, 0, 55))) }
+
+func (p Parent) appendTraceparent(b []byte) []byte {
 	b = append(b, "00-"...)
 	b = hex.AppendEncode(b, p.TraceID[:])
 	b = append(b, '-')
 	b = hex.AppendEncode(b, p.SpanID[:])
 	if p.Sampled {
-		return string(append(b, "-01"...))
+		return append(b, "-01"...)
 	}
-	return string(append(b, "-00"...))
+	return append(b, "-00"...)
 }
 
 // ParseXRay reads X-Ray's header, Root=1-8hex-24hex;Parent=16hex;Sampled=1, its fields in any order. Without a Parent

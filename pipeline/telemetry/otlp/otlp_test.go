@@ -210,7 +210,7 @@ func TestFromEnv(t *testing.T) {
 	}{
 		{want: Settings{URL: "http://localhost:4318/v1/traces", Timeout: 10 * time.Second}},
 		{env: map[string]string{"ENDPOINT": "https://otel.example/base/", "PROTOCOL": "http/protobuf", "COMPRESSION": "gzip", "TIMEOUT": "500", "HEADERS": "a=b, c=d%20e,"},
-			want: Settings{URL: "https://otel.example/base/v1/traces", Timeout: 500 * time.Millisecond, Gzip: true, Headers: map[string]string{"a": "b", "c": "d e"}}},
+			want: Settings{URL: "https://otel.example/base/v1/traces", Timeout: 500 * time.Millisecond, Gzip: true, Headers: map[string]string{"A": "b", "C": "d e"}}},
 		{env: map[string]string{"ENDPOINT": "http://a:1", "TRACES_ENDPOINT": "http://b:1/x", "TRACES_TIMEOUT": "1", "TIMEOUT": "x"}, want: Settings{URL: "http://b:1/x", Timeout: time.Millisecond}},
 		{env: map[string]string{"TRACES_ENDPOINT": "http://b:1"}, want: Settings{URL: "http://b:1/", Timeout: 10 * time.Second}},
 		{env: map[string]string{"ENDPOINT": "otel:4318", "INSECURE": "TRUE"}, want: Settings{URL: "http://otel:4318/v1/traces", Timeout: 10 * time.Second}},

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strconv"
@@ -15,7 +16,8 @@ import (
 // Settings say where spans go, and how.
 type Settings struct {
 	// URL is where batches are posted.
-	URL     string
+	URL string
+	// Headers by their canonical names.
 	Headers map[string]string
 	// Timeout bounds one batch with all of its repeats.
 	Timeout time.Duration
@@ -130,7 +132,7 @@ func headers(s string, into map[string]string) error {
 		if !ok || err != nil || key == "" || strings.ContainsAny(key, " \t\r\n:") || strings.ContainsAny(value, "\r\n") {
 			return fmt.Errorf("header %d is not written name=value, with %%XX for what is special", len(into)+1) // values are secrets
 		}
-		into[key] = value
+		into[http.CanonicalHeaderKey(key)] = value
 	}
 	return nil
 }
