@@ -19,6 +19,7 @@ import (
 
 	"github.com/leatdev/leat/cmd"
 
+	_ "github.com/leatdev/leat/pipeline/eventstore/dynamodb"
 	_ "github.com/leatdev/leat/pipeline/eventstore/memory"
 	_ "github.com/leatdev/leat/pipeline/eventstore/sqlite"
 	_ "github.com/leatdev/leat/sinks/file"

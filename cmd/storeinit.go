@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
 )
@@ -15,6 +17,7 @@ func (a *app) storeInit() *cobra.Command {
 	var (
 		p         place
 		printOnly bool
+		form      string
 	)
 	c := &cobra.Command{
 		Use:   "init [FILE]",
@@ -24,7 +27,8 @@ it is older. Several that start together wait for each other, and one that was k
 gone on with. A daemon does the same when it starts.
 
 With --print: the statements that make the schema from nothing, for those who let nobody but
-themselves run them. The log's id in them is new each time.`,
+themselves run them. The log's id in them is new each time. For DynamoDB it is the table in
+CloudFormation, or by --as in Terraform, or the least IAM policy.`,
 		Example: `  leat store init pipeline.yaml
   leat store init --print pipeline.yaml | psql "$DATABASE_URL"`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -34,17 +38,15 @@ themselves run them. The log's id in them is new each time.`,
 			if p.server != "" {
 				return usagef("a daemon makes its stores' schemas itself; init is for a file or --data")
 			}
+			if !slices.Contains([]string{"", "cloudformation", "terraform", "policy"}, form) {
+				return usagef("--as takes cloudformation, terraform or policy, not %q", form)
+			}
 			plugin, err := a.findStore(&p)
 			if err != nil {
 				return err
 			}
-			if printOnly {
-				s, ok := plugin.Config.(interface{ SchemaSQL() string })
-				if !ok {
-					return usagef("a store of kind %s has no statements to print", plugin.Name)
-				}
-				_, err := io.WriteString(a.out, s.SchemaSQL())
-				return err
+			if printOnly || form != "" {
+				return a.printSchema(plugin, form)
 			}
 			st, err := eventstore.Open(c.Context(), plugin, eventstore.Env{Log: slog.New(slog.DiscardHandler), Now: a.now})
 			if err != nil {
@@ -63,6 +65,32 @@ themselves run them. The log's id in them is new each time.`,
 		},
 	}
 	p.flags(c)
-	c.Flags().BoolVar(&printOnly, "print", false, "print the statements, and open nothing")
+	c.Flags().BoolVar(&printOnly, "print", false, "print what makes the schema, and open nothing")
+	c.Flags().StringVar(&form, "as", "", "with --print, for DynamoDB: cloudformation, terraform or policy")
 	return c
+}
+
+// printSchema prints what makes a store's schema, in the form that its kind has.
+func (a *app) printSchema(plugin config.Plugin, form string) error {
+	deployed, ok := plugin.Config.(config.Deployed)
+	if !ok {
+		s, ok := plugin.Config.(interface{ SchemaSQL() string })
+		switch {
+		case !ok:
+			return usagef("a store of kind %s has no statements to print", plugin.Name)
+		case form != "":
+			return usagef("a store of kind %s is made by SQL: --as is for DynamoDB", plugin.Name)
+		}
+		_, err := io.WriteString(a.out, s.SchemaSQL())
+		return err
+	}
+	switch form {
+	case "policy":
+		return a.policy([]used{{plugin: plugin}}, plugin.Name)
+	case "terraform":
+		_, err := io.WriteString(a.out, deployed.Terraform(""))
+		return err
+	}
+	_, err := io.WriteString(a.out, "Resources:\n"+deployed.CloudFormation(""))
+	return err
 }

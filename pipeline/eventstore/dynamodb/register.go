@@ -13,8 +13,10 @@ import (
 
 func init() { eventstore.Register("dynamodb", open) }
 
-// settings are the store's YAML.
-type settings struct {
+// Settings are the store's YAML.
+type Settings struct {
+	_ struct{} `doc:"a DynamoDB table, for teams that live on AWS alone and for several daemons that share the work"`
+
 	Table  string `yaml:"table" doc:"the table; one holds one event store" example:"leat"`
 	Create bool   `yaml:"create,omitempty" default:"true" doc:"make the table where it is missing, if the credentials may"`
 	// Capacity is for a table that is made.
@@ -26,7 +28,7 @@ type settings struct {
 var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 
 // Validate implements config.Validator.
-func (c settings) Validate() error {
+func (c Settings) Validate() error {
 	if c.Table != "" && !tableName.MatchString(c.Table) {
 		return &config.FieldError{Field: "table", Err: fmt.Errorf("%q is no name of a table: 3 to 255 letters, digits and _ . -", c.Table)}
 	}
@@ -36,7 +38,10 @@ func (c settings) Validate() error {
 	return nil
 }
 
-func open(ctx context.Context, c settings, env eventstore.Env) (eventstore.Store, error) {
+// Target names the table.
+func (c Settings) Target() string { return c.Table }
+
+func open(ctx context.Context, c Settings, env eventstore.Env) (eventstore.Store, error) {
 	// As many calls at a time as readers and the committer make.
 	cfg, err := aws.Load(ctx, c.Settings, nil, 16)
 	if err != nil {
