@@ -135,7 +135,7 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	go func() {
 		select {
 		case <-d.Started():
-			server.Attach(daemonOf(soft, cfg, d))
+			server.Attach(daemonOf(soft, d))
 			if listening != nil {
 				log.Info("ready", "address", listening.Addr().String(), "pipelines", len(cfg.Pipelines))
 			} else {
@@ -301,17 +301,7 @@ func stopOnSignals(ctx context.Context) (soft, hard context.Context, signalled f
 // errDraining is why a daemon that was told to stop is not ready.
 var errDraining = errors.New("draining")
 
-// defaultStore is what routes mean that name no store: main, else the only one.
-func defaultStore(cfg *config.Config) string {
-	if _, ok := cfg.Stores["main"]; !ok && len(cfg.Stores) == 1 {
-		for name := range cfg.Stores {
-			return name
-		}
-	}
-	return "main"
-}
-
-func daemonOf(soft context.Context, cfg *config.Config, d *pipeline.Daemon) *admin.Daemon {
+func daemonOf(soft context.Context, d *pipeline.Daemon) *admin.Daemon {
 	return &admin.Daemon{
 		Ready: func() error {
 			if soft.Err() != nil {
@@ -321,6 +311,7 @@ func daemonOf(soft context.Context, cfg *config.Config, d *pipeline.Daemon) *adm
 		},
 		Status:   func() any { return d.Status() },
 		Store:    d.Store,
+		Stores:   d.StoreNames,
 		Retry:    d.RetryPoison,
 		Operator: d,
 	}

@@ -36,7 +36,7 @@ func fail(w http.ResponseWriter, p *wire.Problem) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(b)
+	_, _ = w.Write(b) //nolint:gosec // JSON, and declared as such
 }
 
 func unavailable(w http.ResponseWriter, words string) {

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 
@@ -41,7 +40,7 @@ func (s *Server) routeCapabilities() {
 	}, func(ctx context.Context, d *Daemon, _ *struct{}) (*Body[Capabilities], error) {
 		who, _ := ctx.Value(callerKey{}).(*caller)
 		c := Capabilities{
-			Version: s.version, Default: cmp.Or(d.Default, "main"), Stores: []string{}, Scope: who.scope.String(),
+			Version: s.version, Default: d.fallback(), Stores: []string{}, Scope: who.scope.String(),
 			Features: []string{"append", "append_all", "commit", "idempotency", "poll", "subscribe", "server_sent_events", "tables", "poison", "serverless_event_store"},
 			Limits: Limits{
 				Body: who.maxBody, Event: min(plan.MaxEvent, who.maxBody), ID: plan.MaxID, StreamType: plan.MaxID, StreamID: 4 * plan.MaxID, Units: maxUnits,

@@ -105,6 +105,16 @@ func onStore[In, Out any, P interface {
 	})
 }
 
+// fallback is the store of routes that name none.
+func (d *Daemon) fallback() string {
+	if d.Stores != nil {
+		if names := d.Stores(); len(names) == 1 {
+			return names[0]
+		}
+	}
+	return "main"
+}
+
 func (d *Daemon) store(name string) (eventstore.Store, error) {
 	if d.Store == nil {
 		return nil, wire.NewProblem(http.StatusNotFound, "unknown", "this daemon offers no stores")

@@ -31,10 +31,8 @@ type Daemon struct {
 	Status func() any
 	// Store finds a store by its name in the config.
 	Store func(name string) (eventstore.Store, bool)
-	// Stores gives the names of the open stores.
+	// Stores gives the names of the open stores. Routes that name none mean main, or the only one there is.
 	Stores func() []string
-	// Default is the store of routes that name none; "": main.
-	Default string
 	// Retry wakes a pipeline's retry of parked events; "" wakes all pipelines.
 	Retry func(ctx context.Context, pipeline string)
 	// Operator steers the daemon.

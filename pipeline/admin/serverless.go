@@ -148,7 +148,7 @@ func (s *Server) routeServerlessAt(method, path string, scope Scope, summary str
 				serverlessFail(w, wire.NewProblem(http.StatusServiceUnavailable, "starting", wentWrong))
 				return
 			}
-			name := cmp.Or(r.PathValue("store"), d.Default, "main")
+			name := cmp.Or(r.PathValue("store"), d.fallback())
 			ctx, cancel := context.WithTimeout(r.Context(), cmp.Or(s.cfg.Timeout, readTimeout))
 			defer cancel()
 			st, err := d.store(name)

@@ -257,7 +257,7 @@ func (s *Server) follow(ctx context.Context, pages iter.Seq2[eventstore.Page, er
 				return i.err
 			}
 			if f.page(i.page) != nil {
-				return nil //nolint:nilerr // the reader has gone
+				return nil // the reader has gone
 			}
 			beat.Reset(heartbeat)
 			select {
@@ -267,7 +267,7 @@ func (s *Server) follow(ctx context.Context, pages iter.Seq2[eventstore.Page, er
 			}
 		case <-beat.C:
 			if f.quiet() != nil {
-				return nil //nolint:nilerr // the reader has gone
+				return nil // the reader has gone
 			}
 		case <-s.ending:
 			return nil

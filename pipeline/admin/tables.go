@@ -103,7 +103,7 @@ type Rows struct {
 }
 
 func pageOfRows(ctx context.Context, d *Daemon, in *pageIn) (*Body[Rows], error) {
-	st, err := d.store(cmp.Or(in.Store, d.Default, "main"))
+	st, err := d.store(cmp.Or(in.Store, d.fallback()))
 	if err != nil {
 		return nil, err
 	}

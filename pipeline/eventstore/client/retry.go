@@ -61,7 +61,7 @@ func (c *Client) passes(err error) bool {
 // pause waits before attempt n+1: twice as long each time, with jitter, and at least as long as the daemon wishes.
 func pause(ctx context.Context, n int, err error) bool {
 	wait := min(firstWait<<(n-1), maxWait)
-	wait = wait/2 + rand.N(wait/2+1) //nolint:gosec // jitter is no secret
+	wait = wait/2 + rand.N(wait/2+1)
 	var no *refusal
 	if errors.As(err, &no) {
 		wait = max(wait, min(no.after, maxWait))
