@@ -28,7 +28,7 @@ func (a *app) newCommand() *cobra.Command {
 }
 
 // pluginKinds are the kinds of plugins that new can begin.
-var pluginKinds = []config.Kind{config.KindSource, config.KindSink}
+var pluginKinds = []config.Kind{config.KindHandler, config.KindSource, config.KindSink}
 
 func (a *app) newPipeline() *cobra.Command {
 	var dir string

@@ -31,11 +31,11 @@ func TestBuild(t *testing.T) {
 		t.Skip("compiles leat")
 	}
 	repo := repository(t)
-	sink := newModule(t, "sink", "my-sink")
+	sink, handler := newModule(t, "sink", "my-sink"), newModule(t, "handler", "my-handler")
 	before := folder(t, sink)
 	out := filepath.Join(t.TempDir(), "custom")
 	words, code := leatBuild(t, []string{"GOFLAGS=-tags=nothing", "GOWORK=" + filepath.Join(repo, "go.work")},
-		"--with", "example.com/my-sink="+sink, "--replace", "leat="+repo, "-o", out)
+		"--with", "example.com/my-sink="+sink, "--with", "example.com/my-handler="+handler, "--replace", "leat="+repo, "-o", out)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, words)
 	}
@@ -67,12 +67,14 @@ func TestBuild(t *testing.T) {
 	if err := json.Unmarshal(text, &v); err != nil {
 		t.Fatal(err)
 	}
-	if len(v.Modules) != 1 || v.Modules[0].Path != "example.com/my-sink" || !v.Modules[0].Local || v.Modules[0].Plugins[0] != "sink my_sink" {
+	if len(v.Modules) != 2 || v.Modules[0].Plugins[0] != "handler my_handler" || v.Modules[1].Path != "example.com/my-sink" || !v.Modules[1].Local || v.Modules[1].Plugins[0] != "sink my_sink" {
 		t.Errorf("version: %s", text)
 	}
-	c := exec.CommandContext(t.Context(), out, "test", filepath.Join(sink, "pipeline.yaml"))
-	if text, err := c.CombinedOutput(); err != nil {
-		t.Errorf("the module's pipeline: %v\n%s", err, text)
+	for _, dir := range []string{sink, handler} {
+		c := exec.CommandContext(t.Context(), out, "test", filepath.Join(dir, "pipeline.yaml"))
+		if text, err := c.CombinedOutput(); err != nil {
+			t.Errorf("the module's pipeline: %v\n%s", err, text)
+		}
 	}
 
 	t.Run("a name that is taken", func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/pipelinetest"
 )
 
 // Every example is a config without a mistake: the files of one folder together.
@@ -47,7 +48,7 @@ func exampleFolders(t *testing.T, root string) []string {
 	return out
 }
 
-// Every YAML block of every Markdown file is right. A block is a pipeline file, unless the word behind yaml says that
+// Every YAML block of every Markdown file is right, and the tests in it pass. A block is a pipeline file, unless the word behind yaml says that
 // it is a part of one: "yaml steps", "yaml source", "yaml pipeline" (what stands under its name). Manifests of
 // Kubernetes and Compose (by their first key) must be YAML.
 func TestYAMLInDocsIsValid(t *testing.T) {
@@ -80,9 +81,18 @@ func TestYAMLInDocsIsValid(t *testing.T) {
 				}
 				continue
 			}
-			_, diags := config.LoadBytes(fmt.Sprintf("%s:%d", path, b.line), []byte(body), config.Options{NoEnv: true})
+			name := fmt.Sprintf("%s:%d", path, b.line)
+			cfg, diags := config.LoadBytes(name, []byte(body), config.Options{NoEnv: true})
 			for i := range diags {
 				t.Error(diags[i].Text(false))
+			}
+			if len(diags) > 0 || len(cfg.Tests) == 0 {
+				continue
+			}
+			for _, r := range pipelinetest.Run(t.Context(), cfg, pipelinetest.Options{}).Results {
+				if !r.Passed() {
+					t.Errorf("%s: the test %q does not pass: %+v", name, r.Name, r.Failures)
+				}
 			}
 		}
 		return nil

@@ -84,7 +84,7 @@ func newModule(t *testing.T, kind, name string) string {
 
 // The modules that `leat new` writes are formatted, and their tests pass without the network.
 func TestNewModules(t *testing.T) {
-	for _, kind := range []string{"source", "sink"} {
+	for _, kind := range []string{"handler", "source", "sink"} {
 		t.Run(kind, func(t *testing.T) {
 			dir := newModule(t, kind, "my-"+kind)
 			goTool(t, dir, "vet", "./...")
