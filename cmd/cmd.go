@@ -120,7 +120,7 @@ Start with:  leat run examples/quickstart/pipeline.yaml`,
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no words on stderr but errors")
 	root.AddCommand(
 		a.runCommand(), a.validateCommand(), a.testCommand(), a.matchCommand(), a.storeCommand(), a.tableCommand(), a.poisonCommand(),
-		a.statusCommand(), a.pauseCommand(), a.resumeCommand(), a.configCommand(), a.healthcheckCommand(), a.versionCommand(),
+		a.statusCommand(), a.pauseCommand(), a.resumeCommand(), a.rebuildCommand(), a.replayCommand(), a.configCommand(), a.healthcheckCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.tailCommand())
 	root.AddCommand(a.listCommand(), a.describeCommand(), a.graphCommand(), a.newCommand(), a.buildCommand(), a.doctorCommand())

@@ -88,6 +88,7 @@ type Daemon struct {
 	loaded control.Config
 	// reloading is held by the one reload at a time; removed is what pipelines did that are gone.
 	reloading sync.Mutex
+	works     []*job
 	removed   []PipelineSummary
 	// soft ends when nothing more is to be begun, hard when nothing may go on.
 	soft, hard context.Context

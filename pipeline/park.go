@@ -36,7 +36,7 @@ func (p *pipe) retryLoop() {
 			told = true
 		case <-tick.C:
 		}
-		for _, r := range p.relays {
+		for _, r := range slices.Concat(p.relays, p.replaysNow()) {
 			if p.plan.log && r.mine.Load() && (told || r.mayResend()) {
 				r.poke()
 			}

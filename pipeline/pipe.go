@@ -45,9 +45,12 @@ type pipe struct {
 
 	source  sources.Source
 	closed  atomic.Bool
-	resting bool // the intake is paused
-	ordered bool // batches enter in the order of the source
-	lanes   bool // order_by: events with the same value are ordered, others are not
+	replays []*relay // guarded by mu; replaced, never changed
+	takeUp  func()   // begins anew what was interrupted, once the pipeline runs
+	working flight   // rebuilds and replays
+	resting bool     // the intake is paused
+	ordered bool     // batches enter in the order of the source
+	lanes   bool     // order_by: events with the same value are ordered, others are not
 	relays  []*relay
 	seats   *seats
 	intake  *seat // of a source that one replica alone may read; else nil
@@ -235,42 +238,54 @@ func (p *pipe) openRelay(all *relayPlan) error {
 		plans = all.shards()
 	}
 	for _, rp := range plans {
-		rp.retry = p.cfg.Retry
-		if rp.frame.Retry != nil {
-			rp.retry = *rp.frame.Retry
+		r, err := p.newRelay(rp, all.name, shared)
+		if err != nil {
+			return err
 		}
-		r := &relay{pipe: p, plan: rp, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
-		r.metrics = p.metrics.Relay(rp.id, rp.kind, rp.target)
-		if n := rp.frame.Limits.Rate; n > 0 {
-			r.limiter = rate.NewLimiter(rate.Limit(n), max(1, int(n)))
-		}
-		if rp.frame.Batch.Events == 0 {
-			rp.frame.Batch.Events = 1000
-		}
-		if rp.frame.Batch.Bytes == 0 {
-			rp.frame.Batch.Bytes = 4 << 20
-		}
-		if rp.kind == kindForward {
-			if shared == nil {
-				s, err := p.env.sinkOf(p, all.name, rp.sink)
-				if err != nil {
-					return err
-				}
-				shared = &forwardTarget{sink: s}
-				r.target = shared
-			} else {
-				r.target = &forwardTarget{sink: shared.sink, shared: true}
-			}
-		} else {
-			t, err := p.newTableTarget(rp)
-			if err != nil {
-				return err
-			}
-			r.target = t
+		if t, ok := r.target.(*forwardTarget); ok && shared == nil {
+			shared = t
 		}
 		p.relays = append(p.relays, r)
 	}
 	return nil
+}
+
+// newRelay makes a relay with its target, on the sink of another target where one is given. Name is what the sink
+// knows it by.
+func (p *pipe) newRelay(rp *relayPlan, name string, shared *forwardTarget) (*relay, error) {
+	rp.retry = p.cfg.Retry
+	if rp.frame.Retry != nil {
+		rp.retry = *rp.frame.Retry
+	}
+	r := &relay{pipe: p, plan: rp, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), swaps: make(chan *rebuilding)}
+	r.metrics = p.metrics.Relay(rp.id, rp.kind, rp.target)
+	if n := rp.frame.Limits.Rate; n > 0 {
+		r.limiter = rate.NewLimiter(rate.Limit(n), max(1, int(n)))
+	}
+	if rp.frame.Batch.Events == 0 {
+		rp.frame.Batch.Events = 1000
+	}
+	if rp.frame.Batch.Bytes == 0 {
+		rp.frame.Batch.Bytes = 4 << 20
+	}
+	if rp.kind == kindForward {
+		if shared == nil {
+			s, err := p.env.sinkOf(p, name, rp.sink)
+			if err != nil {
+				return nil, err
+			}
+			r.target = &forwardTarget{sink: s}
+		} else {
+			r.target = &forwardTarget{sink: shared.sink, shared: true}
+		}
+	} else {
+		t, err := p.newTableTarget(rp)
+		if err != nil {
+			return nil, err
+		}
+		r.target = t
+	}
+	return r, nil
 }
 
 // persist calls write until it succeeds, the relay stops, or somebody else owns it.

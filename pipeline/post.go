@@ -115,6 +115,7 @@ func (d *Daemon) launch(x *post) {
 	var ctx context.Context
 	ctx, x.stop = context.WithCancel(d.soft)
 	x.over, x.err = over, nil
+	p.takeUp = func() { d.resumeWorks(x) }
 	go func() {
 		err := p.run(ctx, d.hard)
 		d.mu.Lock()

@@ -52,8 +52,10 @@ type relay struct {
 	wake    chan struct{}
 	// asked counts the pokes, answered those that were seen to.
 	asked, answered atomic.Int64
-	moved           chan struct{} // told when seen or answered moves
-	paused          atomic.Bool
+	// swaps are tables that were built anew and wait for the relay to put them in place.
+	swaps  chan *rebuilding
+	moved  chan struct{} // told when seen or answered moves
+	paused atomic.Bool
 }
 
 // target is what a relay writes to.
@@ -90,6 +92,7 @@ type parkedEvent struct {
 }
 
 type relayJob struct {
+	swap  *rebuilding
 	page  *eventstore.Page
 	retry bool
 }
@@ -141,6 +144,7 @@ func (r *relay) serve(t *tenure, out chan<- *message.Message) {
 			return
 		case <-r.wake:
 			job.retry = true
+		case job.swap = <-r.swaps:
 		case job.page = <-pages:
 		}
 		m := message.NewMessage("", nil)
@@ -272,6 +276,8 @@ func (r *relay) handle(m *message.Message) error {
 		}
 	}()
 	switch {
+	case job.swap != nil:
+		_ = job.swap.finish(r.hard()) // whoever waits for it is told
 	case job.retry:
 		if !r.paused.Load() {
 			err = r.again(r.hard())
@@ -339,6 +345,8 @@ func (r *relay) ready(ctx context.Context) error {
 			if err := r.again(ctx); err != nil {
 				return err
 			}
+		case b := <-r.swaps:
+			_ = b.finish(ctx) // whoever waits for it is told
 		case <-r.stop().Done():
 			return errStopped
 		}

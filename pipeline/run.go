@@ -62,6 +62,9 @@ func (p *pipe) run(stop, hard context.Context) error {
 	}
 	p.setState("running")
 	close(p.started)
+	if p.takeUp != nil && p.plan.log {
+		p.working.run(p.takeUp)
+	}
 	var work, copying sync.WaitGroup
 	work.Go(p.retryLoop)
 	work.Go(p.seats.keep)
@@ -83,6 +86,7 @@ func (p *pipe) run(stop, hard context.Context) error {
 		err = rerr
 	}
 	work.Wait()
+	wait(context.Background(), p.working.idle())
 	p.copies.end() // nobody parks anything any more
 	copying.Wait()
 	p.deadline.stop()

@@ -22,6 +22,12 @@ type Operator interface {
 	Tap(ctx context.Context, pipeline string, o tap.Options) (iter.Seq[tap.Sample], error)
 	// Pause stops a pipeline, its intake or a relay, or lets it go on.
 	Pause(ctx context.Context, a control.Pause) error
+	// Rebuild and Replay begin a work and answer at once.
+	Rebuild(ctx context.Context, a control.Rebuild) (control.Work, error)
+	Replay(ctx context.Context, a control.Replay) (control.Work, error)
+	Works() []control.Work
+	Work(id string) (control.Work, error)
+	CancelWork(ctx context.Context, id string) (control.Work, error)
 }
 
 // routeOperations lists the part of the API that steers the daemon.
@@ -33,6 +39,7 @@ func (s *Server) routeOperations() {
 		Responses:   lineResponse[wire.Sample](s, "Samples"),
 	}
 	steer(s, Read, tap, tapped)
+	s.routeWorks()
 	pause := huma.Operation{
 		OperationID: "pause", Method: http.MethodPost, Path: "/api/v1/pipelines/{pipeline}/pause", Tags: []string{"pipelines"},
 		Summary:     "Pause or resume a pipeline, its intake or a relay",

@@ -24,6 +24,41 @@ import (
 type operator struct {
 	hub    tap.Hub
 	pauses []control.Pause
+	asked  []any
+}
+
+func (o *operator) begin(a any) (control.Work, error) {
+	o.asked = append(o.asked, a)
+	return control.Work{ID: "w-1", State: control.Running}, nil
+}
+
+func (o *operator) Rebuild(_ context.Context, a control.Rebuild) (control.Work, error) {
+	if a.Table != "orders" {
+		return control.Work{}, &control.UnknownError{Kind: "table", Name: a.Table, Have: []string{"orders"}}
+	}
+	return o.begin(a)
+}
+
+func (o *operator) Replay(_ context.Context, a control.Replay) (control.Work, error) {
+	if len(o.asked) > 5 {
+		return control.Work{}, &control.BusyError{Why: "one is under way"}
+	}
+	return o.begin(a)
+}
+
+func (o *operator) Works() []control.Work { return []control.Work{{ID: "w-1"}} }
+
+func (o *operator) Work(id string) (control.Work, error) {
+	if id != "w-1" {
+		return control.Work{}, &control.UnknownError{Kind: "rebuild or replay", Name: id}
+	}
+	return control.Work{ID: id, State: control.Done}, nil
+}
+
+func (o *operator) CancelWork(_ context.Context, id string) (control.Work, error) {
+	w, err := o.Work(id)
+	w.State = control.Cancelled
+	return w, err
 }
 
 func (o *operator) Pause(_ context.Context, a control.Pause) error {
@@ -122,5 +157,46 @@ func TestTapRefused(t *testing.T) {
 	}
 	if o.hub.On() {
 		t.Error("somebody listens")
+	}
+}
+
+func TestWorksOverTheWire(t *testing.T) {
+	r, o := operated(t)
+	ctx := t.Context()
+	if err := r.client.Pause(ctx, control.Pause{Pipeline: "p", Relay: "out", Resume: true}); err != nil {
+		t.Fatal(err)
+	}
+	rebuild := control.Rebuild{Table: "orders", Throttle: 2.5, DryRun: true}
+	replay := control.Replay{Pipeline: "p", Relay: "out", From: "1", To: "now", Types: []string{"A"}, Streams: []string{"order/1"}}
+	if w, err := r.client.Rebuild(ctx, rebuild); err != nil || w.ID != "w-1" || w.State != control.Running {
+		t.Errorf("Rebuild: %+v, %v", w, err)
+	}
+	if w, err := r.client.Replay(ctx, replay); err != nil || w.ID != "w-1" {
+		t.Errorf("Replay: %+v, %v", w, err)
+	}
+	if diff := cmp.Diff([]any{rebuild, replay}, o.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]control.Pause{{Pipeline: "p", Relay: "out", Resume: true}}, o.pauses); diff != "" {
+		t.Errorf("paused (-want +got):\n%s", diff)
+	}
+	if w, err := r.client.Work(ctx, "w-1"); err != nil || w.State != control.Done {
+		t.Errorf("Work: %+v, %v", w, err)
+	}
+	if w, err := r.client.CancelWork(ctx, "w-1"); err != nil || w.State != control.Cancelled {
+		t.Errorf("CancelWork: %+v, %v", w, err)
+	}
+	if all, err := r.client.Works(ctx); err != nil || len(all) != 1 {
+		t.Errorf("Works: %+v, %v", all, err)
+	}
+	_, err := r.client.Rebuild(ctx, control.Rebuild{Table: "order"})
+	if err == nil || !strings.Contains(err.Error(), `did you mean "orders"?`) {
+		t.Errorf("%v does not say which table was meant", err)
+	}
+	if _, err := r.client.Work(ctx, "w-2"); err == nil {
+		t.Error("a work that is not there")
+	}
+	if err := r.client.Pause(ctx, control.Pause{Pipeline: "p", Relay: "out", Intake: true}); err == nil {
+		t.Error("a relay and the intake at once")
 	}
 }
