@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,10 +17,11 @@ import (
 	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/fauxqstest"
+	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
 // queueOf fills a queue of fauxqs with n messages of 512 bytes.
-func queueOf(b *testing.B, endpoint, name string, n int) (client *awssqs.Client, url string) {
+func queueOf(b testing.TB, endpoint, name string, n int) (client *awssqs.Client, url string) {
 	b.Helper()
 	cfg, err := aws.Load(b.Context(), aws.Settings{Endpoint: endpoint, Region: "us-east-1"}, nil, 32)
 	if err != nil {
@@ -153,4 +155,53 @@ stores: { main: { sqlite: { dir: "`+b.TempDir()+`" } } }
 		}
 		report(b, queued, used, took)
 	})
+}
+
+// What fauxqs holds reaches the log, at few calls a message.
+func TestQueueOnFauxqs(t *testing.T) {
+	endpoint := fauxqstest.Start(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	const messages = 3000
+	queueOf(t, endpoint, "q", messages)
+	cfg, diags := config.LoadBytes("p.yaml", []byte(`
+aws: { endpoint: "`+endpoint+`", region: us-east-1 }
+pipelines:
+  p:
+    source: { sqs: { queue: q } }
+    steps: [ append: { stream: "g/{{ data.g }}" } ]
+stores: { main: { memory: {} } }
+`), config.Options{})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	metrics := telemetry.NewMetrics("test")
+	d := pipeline.New(cfg, pipeline.Options{Metrics: metrics})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Run(ctx, t.Context())
+		ended <- err
+	}()
+	for deadline := time.Now().Add(time.Minute); d.Summary().Pipelines == nil || d.Summary().Pipelines[0].Committed < messages; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", d.Summary())
+		}
+		time.Sleep(5 * time.Millisecond) // another process: there is nothing but asking
+	}
+	w := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	_, text, _ := strings.Cut(w.Body.String(), "leat_sqs_calls_total{component=\"source\",pipeline=\"p\"} ")
+	line, _, _ := strings.Cut(text, "\n")
+	calls, err := strconv.Atoi(line)
+	// Eight more for receives that wait, and a part of ten at the end.
+	if err != nil || float64(calls) > 0.21*messages+20 {
+		t.Errorf("%d calls for %d messages, %v", calls, messages, err)
+	}
 }
