@@ -57,15 +57,16 @@ func queueOf(b testing.TB, endpoint, name string, n int) (client *awssqs.Client,
 // queued is how many messages each run reads.
 const queued = 40_000
 
-// BenchmarkQueueToSQLite reads full queues of fauxqs (another process, on the same cores) into the log: leat's pipeline,
-// and beside it a plain loop of the AWS SDK that receives ten and deletes ten, with eight goroutines, and does nothing else.
+// BenchmarkQueueToSQLite reads full queues of fauxqs (another process, on the same cores) into the log: leat's pipeline
+// into SQLite and into memory, and beside it a plain loop of the AWS SDK that receives ten with their attributes and deletes
+// ten, with eight goroutines, and does nothing else.
 func BenchmarkQueueToSQLite(b *testing.B) {
 	endpoint := fauxqstest.Start(b)
 	b.Setenv("AWS_ACCESS_KEY_ID", "test")
 	b.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	b.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	run := 0
-	b.Run("leat", func(b *testing.B) {
+	leat := func(b *testing.B, store func() string) {
 		var used, took time.Duration
 		for range b.N {
 			b.StopTimer()
@@ -78,7 +79,7 @@ pipelines:
   p:
     source: { sqs: { queue: `+name+` } }
     steps: [ append: { stream: "g/{{ data.g }}" } ]
-stores: { main: { sqlite: { dir: "`+b.TempDir()+`" } } }
+stores: { main: `+store()+` }
 `), config.Options{})
 			if diags.HasErrors() {
 				b.Fatal(diags)
@@ -105,6 +106,12 @@ stores: { main: { sqlite: { dir: "`+b.TempDir()+`" } } }
 			used += cpu(b) - before
 		}
 		report(b, queued, used, took)
+	}
+	b.Run("sqlite", func(b *testing.B) {
+		leat(b, func() string { return `{ sqlite: { dir: "` + b.TempDir() + `" } }` })
+	})
+	b.Run("memory", func(b *testing.B) {
+		leat(b, func() string { return "{ memory: {} }" })
 	})
 	b.Run("plain", func(b *testing.B) {
 		var used, took time.Duration
@@ -126,7 +133,7 @@ stores: { main: { sqlite: { dir: "`+b.TempDir()+`" } } }
 						if over {
 							return
 						}
-						out, err := client.ReceiveMessage(b.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}})
+						out, err := client.ReceiveMessage(b.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}})
 						if err != nil {
 							b.Error(err)
 							return
