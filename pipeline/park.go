@@ -16,10 +16,14 @@ func sortByPosition(entries []poison.Entry) {
 	slices.SortStableFunc(entries, func(a, b poison.Entry) int { return cmp.Compare(a.Position, b.Position) })
 }
 
-// retryLoop takes up the intake's parked events that were sent again: at the start, when it is told, and every half
-// minute for what another process has marked.
+// retryLoop takes up the intake's parked events that were sent again: at the start, when it is told, and now and then
+// for what another process has marked: sooner where other replicas may be asked to.
 func (p *pipe) retryLoop() {
-	tick := p.clock.NewTicker(30 * time.Second)
+	every := 30 * time.Second
+	if p.seats.replicas != nil {
+		every = 5 * time.Second
+	}
+	tick := p.clock.NewTicker(every)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		if err := p.retryParked(); err != nil && p.soft.Err() == nil {

@@ -22,6 +22,7 @@ type relief struct {
 // once.
 func (s *relief) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
 	out := make(chan *message.Message)
+	s.p.metrics.Owner(false)
 	var in <-chan *message.Message
 	var t *tenure
 	select {
@@ -46,6 +47,7 @@ func (s *relief) Subscribe(ctx context.Context, _ string) (<-chan *message.Messa
 				s.p.seats.retire(s.seat)
 			}
 			s.p.fence.Store(nil)
+			s.p.metrics.Owner(false)
 			s.p.seats.give(s.seat, t)
 			if ended {
 				return
@@ -70,6 +72,7 @@ func (s *relief) open(t *tenure) (<-chan *message.Message, error) {
 	}
 	l := t.now()
 	s.p.fence.Store(&l)
+	s.p.metrics.Owner(true)
 	return s.p.source.Subscribe(t.stop, "")
 }
 

@@ -324,6 +324,7 @@ func TestIntakeAlone(t *testing.T) {
 		if st := waits.daemon.Status().Pipelines[0]; !st.Standby || st.Intake != reads.o.Instance {
 			t.Errorf("who waits says %+v", st)
 		}
+		same(a, "metrics", [2]int{reads.counter("leat_intake_owner", "pipeline", "p"), waits.counter("leat_intake_owner", "pipeline", "p")}, [2]int{1, 0})
 		s := waits.feed().send(order("e-2", "o", 2))
 		sleepFor(time.Hour)
 		s.isNow("pending")

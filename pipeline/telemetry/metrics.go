@@ -15,7 +15,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	received, settled, poisoned, wrongType, retries, conflicts, unrouted *prometheus.CounterVec
-	inFlight, inFlightBytes, state                                       *prometheus.GaugeVec
+	inFlight, inFlightBytes, state, intakeOwner                          *prometheus.GaugeVec
 	commit, commitEvents, endToEnd                                       *prometheus.HistogramVec
 
 	relayEvents, relayPoisoned, relayRetries                               *prometheus.CounterVec
@@ -67,6 +67,7 @@ func NewMetrics(version string) *Metrics {
 	m.unrouted = counter("leat_events_unrouted_total", "Events for which a branch had no case; source events among them are filtered.", inStep)
 	m.inFlight = gauge("leat_events_in_flight", "Source events taken in and not settled.", inPipeline)
 	m.inFlightBytes = gauge("leat_events_in_flight_bytes", "Bytes of the source events in flight.", inPipeline)
+	m.intakeOwner = gauge("leat_intake_owner", "1 where this process reads a source that one replica alone reads, 0 where it stands by.", inPipeline)
 	m.state = gauge("leat_pipeline_state", "1 for the state that the pipeline is in.", []string{"pipeline", "state"})
 	m.commit = histogram("leat_append_duration_seconds", "Time of a commit to the event store.", seconds, inPipeline)
 	m.commitEvents = histogram("leat_append_batch_events", "Events in a commit.", batchSizes, inPipeline)

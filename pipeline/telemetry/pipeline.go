@@ -131,6 +131,18 @@ func (p *Pipeline) State(state string) {
 	p.m.state.WithLabelValues(p.name, state).Set(1)
 }
 
+// Owner says whether this process reads the pipeline's source, where one replica alone does.
+func (p *Pipeline) Owner(own bool) {
+	if p == nil {
+		return
+	}
+	n := 0.0
+	if own {
+		n = 1
+	}
+	p.m.intakeOwner.WithLabelValues(p.name).Set(n)
+}
+
 // Relay counts what one relay does.
 type Relay struct {
 	m      *Metrics

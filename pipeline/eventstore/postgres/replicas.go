@@ -70,24 +70,37 @@ func (s *Store) join(ctx context.Context, tx pgx.Tx, r *eventstore.Replica, now 
 	return tx.SendBatch(ctx, b).Close()
 }
 
+const selectGenerations = "SELECT definition, generation FROM leat_definitions WHERE pipeline = $1"
+
 func generations(ctx context.Context, q querier, pipeline string) (map[string]int64, error) {
-	rows, err := q.Query(ctx, "SELECT definition, generation FROM leat_definitions WHERE pipeline = $1", escape(pipeline))
+	rows, err := q.Query(ctx, selectGenerations, escape(pipeline))
 	if err != nil {
 		return nil, err
 	}
+	return collectGenerations(rows)
+}
+
+func collectGenerations(rows pgx.Rows) (map[string]int64, error) {
 	out := map[string]int64{}
 	var definition string
 	var generation int64
-	_, err = pgx.ForEachRow(rows, []any{&definition, &generation}, func() error { out[unescape(definition)] = generation; return nil })
+	_, err := pgx.ForEachRow(rows, []any{&definition, &generation}, func() error { out[unescape(definition)] = generation; return nil })
 	return out, err
 }
 
+const selectReplicas = `SELECT r.owner, r.definition, d.generation, r.until FROM leat_replicas r
+JOIN leat_definitions d ON d.pipeline = r.pipeline AND d.definition = r.definition
+WHERE r.pipeline = $1 AND r.until > coalesce($2::timestamptz, clock_timestamp()) ORDER BY r.owner`
+
 func listReplicas(ctx context.Context, q querier, pipeline string, now time.Time) ([]eventstore.Replica, error) {
-	rows, err := q.Query(ctx, `SELECT r.owner, r.definition, d.generation, r.until FROM leat_replicas r
-JOIN leat_definitions d ON d.pipeline = r.pipeline AND d.definition = r.definition WHERE r.pipeline = $1 AND r.until > $2 ORDER BY r.owner`, escape(pipeline), now)
+	rows, err := q.Query(ctx, selectReplicas, escape(pipeline), now)
 	if err != nil {
 		return nil, err
 	}
+	return collectReplicas(rows, pipeline)
+}
+
+func collectReplicas(rows pgx.Rows, pipeline string) ([]eventstore.Replica, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (eventstore.Replica, error) {
 		r := eventstore.Replica{Pipeline: pipeline}
 		err := row.Scan(&r.Owner, &r.Definition, &r.Generation, &r.Until)
@@ -102,7 +115,7 @@ func (s *Store) Leave(ctx context.Context, pipeline, owner string) error {
 	return err
 }
 
-// Roster implements eventstore.Replicas.
+// Roster implements eventstore.Replicas. It is one round trip, as each replica of each pipeline asks every second.
 func (s *Store) Roster(ctx context.Context, pipeline string, leases []string) (out eventstore.Roster, err error) {
 	names := make([]string, len(leases))
 	for i, n := range leases {
@@ -111,26 +124,26 @@ func (s *Store) Roster(ctx context.Context, pipeline string, leases []string) (o
 	if err := s.ready(ctx); err != nil {
 		return out, err
 	}
+	var now any // null: the database's
+	if s.cfg.Now != nil {
+		now = s.cfg.Now().UTC().Truncate(time.Microsecond)
+	}
 	err = s.reading(ctx, s.again(ctx, func() (bool, error) {
 		out = eventstore.Roster{}
-		return false, pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-			now, err := s.clock(ctx, tx)
-			if err != nil {
-				return err
-			}
-			if out.Replicas, err = listReplicas(ctx, tx, pipeline, now); err != nil {
-				return err
-			}
-			if out.Generations, err = generations(ctx, tx, pipeline); err != nil {
-				return err
-			}
-			if out.Relays, err = listRelays(ctx, tx, "pipeline = $1 ORDER BY id", escape(pipeline)); err != nil {
-				return err
-			}
-			rows, err := tx.Query(ctx, "SELECT name, owner, epoch, until FROM leat_leases WHERE name = ANY($1) AND owner <> '' AND until > $2 ORDER BY name", names, now)
-			if err != nil {
-				return err
-			}
+		b := &pgx.Batch{}
+		b.Queue(selectReplicas, escape(pipeline), now).Query(func(rows pgx.Rows) (err error) {
+			out.Replicas, err = collectReplicas(rows, pipeline)
+			return err
+		})
+		b.Queue(selectGenerations, escape(pipeline)).Query(func(rows pgx.Rows) (err error) {
+			out.Generations, err = collectGenerations(rows)
+			return err
+		})
+		b.Queue("SELECT "+relayColumns+" FROM leat_relays WHERE pipeline = $1 ORDER BY id", escape(pipeline)).Query(func(rows pgx.Rows) (err error) {
+			out.Relays, err = pgx.CollectRows(rows, func(pgx.CollectableRow) (eventstore.Relay, error) { return scanRelay(rows) })
+			return err
+		})
+		b.Queue("SELECT name, owner, epoch, until FROM leat_leases WHERE name = ANY($1) AND owner <> '' AND until > coalesce($2::timestamptz, clock_timestamp()) ORDER BY name", names, now).Query(func(rows pgx.Rows) (err error) {
 			out.Leases, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l eventstore.Lease, err error) {
 				err = row.Scan(&l.Name, &l.Owner, &l.Epoch, &l.Until)
 				l.Name, l.Owner, l.Until = unescape(l.Name), unescape(l.Owner), l.Until.UTC()
@@ -138,6 +151,7 @@ func (s *Store) Roster(ctx context.Context, pipeline string, leases []string) (o
 			})
 			return err
 		})
+		return false, s.pool.SendBatch(ctx, b).Close()
 	}))
 	return out, err
 }
