@@ -12,6 +12,7 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/config/watch"
 	"github.com/leatdev/leat/pipeline"
+	"github.com/leatdev/leat/pipeline/admin"
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
@@ -23,6 +24,7 @@ type reloader struct {
 	d       *pipeline.Daemon
 	log     *slog.Logger
 	metrics *telemetry.Metrics
+	server  *admin.Server
 	read    *watch.Snapshot
 	unwatch func() // ends the metrics of the stores
 }
@@ -93,6 +95,7 @@ func (re *reloader) reload(ctx context.Context) {
 	if _, err := re.d.Reload(ctx, cfg); err != nil {
 		return // it has said so
 	}
+	re.server.Rekey(cfg.Server.Auth) // the daemon says what of server must wait
 	re.unwatch()
 	re.unwatch = watchStores(cfg, re.d, re.metrics)
 }

@@ -127,7 +127,7 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	}
 
 	d := pipeline.New(cfg, o)
-	re := &reloader{app: a, files: files, r: r, d: d, log: log, read: read, metrics: metrics, unwatch: watchStores(cfg, d, metrics)}
+	re := &reloader{app: a, files: files, r: r, d: d, log: log, read: read, metrics: metrics, server: server, unwatch: watchStores(cfg, d, metrics)}
 	defer func() { re.unwatch() }()
 	hup, ignore := hangups() // one that comes before everything runs is heeded then
 	defer ignore()

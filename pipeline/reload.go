@@ -220,7 +220,11 @@ func (d *Daemon) sortPosts(order []string) {
 // pending names what differs in cfg and cannot be changed while the daemon runs.
 func (d *Daemon) pending(cfg *config.Config) []string {
 	var out []string
-	if fingerprint(d.first.Server) != fingerprint(cfg.Server) {
+	was, now := d.first.Server, cfg.Server
+	if was.Auth.Required() && now.Auth.Required() {
+		was.Auth, now.Auth = config.Auth{}, config.Auth{} // the listener takes new keys at once
+	}
+	if fingerprint(was) != fingerprint(now) {
 		out = append(out, "server")
 	}
 	if fingerprint(d.first.Telemetry) != fingerprint(cfg.Telemetry) {

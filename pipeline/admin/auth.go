@@ -29,7 +29,7 @@ type caller struct {
 	maxBody int64
 }
 
-// door knows the callers. It is not changed after it was made.
+// door knows the callers. It is not changed after it was made; Rekey puts another in its place.
 type door struct {
 	keys    []keyed
 	clients []certified
@@ -84,6 +84,18 @@ func newDoor(c config.Server) *door {
 		d.clients = append(d.clients, certified{k.Subject, of(k.Name, k.Scope, k.Rate, k.MaxBody)})
 	}
 	return d
+}
+
+// Rekey lets the listener ask for the keys and clients of another config from the next request on, and reports whether it
+// does: a listener that asks nobody cannot begin to while it runs, nor the other way round.
+func (s *Server) Rekey(auth config.Auth) bool {
+	if !auth.Required() || !s.cfg.Auth.Required() {
+		return auth.Required() == s.cfg.Auth.Required()
+	}
+	cfg := s.cfg
+	cfg.Auth = auth
+	s.door.Store(newDoor(cfg))
+	return true
 }
 
 // scopeOf reads the YAML's name; "" is read, as the config says.
@@ -147,7 +159,7 @@ func (s *Server) guard(scope Scope, next http.Handler, refuse func(http.Response
 			next.ServeHTTP(w, r)
 			return
 		}
-		who, p := s.door.of(r)
+		who, p := s.door.Load().of(r)
 		if p == nil {
 			p = s.admit(who, scope, w.Header())
 		}
@@ -199,11 +211,11 @@ func (s *Server) admit(who *caller, scope Scope, h http.Header) *wire.Problem {
 
 // guardMounted is guard for a source's handler, which bounds bodies itself.
 func (s *Server) guardMounted(next http.Handler) http.Handler {
-	if a, ok := next.(Authenticating); s.door.anyone != nil || ok && a.Authenticates() {
+	if a, ok := next.(Authenticating); s.door.Load().anyone != nil || ok && a.Authenticates() {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, p := s.door.of(r)
+		who, p := s.door.Load().of(r)
 		if p == nil {
 			p = s.admit(who, Write, w.Header())
 		}

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -314,4 +315,68 @@ func TestTLSAndClientCertificates(t *testing.T) {
 	if _, err := admin.New(admin.Options{Config: config.Server{TLS: &config.TLS{Cert: "no", Key: "no"}}}).Listen("127.0.0.1:0"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a certificate that is not there: %v", err)
 	}
+}
+
+func TestRekey(t *testing.T) {
+	s := guarded(t, nil)
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	r := &running{url: srv.URL}
+	const fresh = "fresh-0123456789abcdef"
+	for _, step := range []struct {
+		auth       config.Auth
+		done       bool
+		old, fresh int
+	}{
+		{config.Auth{}, false, 200, 401}, // it does not open to everybody
+		{config.Auth{Keys: []config.Key{{Name: "reader", Key: config.NewSecret(fresh)}}}, true, 401, 200},
+	} {
+		if done := s.Rekey(step.auth); done != step.done {
+			t.Errorf("Rekey = %v", done)
+		}
+		for key, want := range map[string]int{readKey: step.old, fresh: step.fresh} {
+			if got := r.do(t, "GET", "/api/v1/version", "", "x-api-key", key); got.status != want {
+				t.Errorf("%s: %d, want %d", key, got.status, want)
+			}
+		}
+	}
+	if admin.New(admin.Options{}).Rekey(config.Auth{Keys: []config.Key{{Name: "a", Key: config.NewSecret(fresh)}}}) {
+		t.Error("a listener that asks nobody has begun to")
+	}
+}
+
+// Bodies without an end, announced or not, cost no more than their bound.
+func TestEndlessBodies(t *testing.T) {
+	r := run(t)
+	for _, path := range []string{"/api/v1/stores/main/events?stream=a/b", "/api/v1/stores/main/append", "/api/v1/stores/main/commit", "/api/v1/stores/main/poison/drop", "/streams/t"} {
+		read := &countReader{}
+		read.left.Store(100 << 20)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+path, read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			continue // the listener has hung up, which is right too
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != 413 {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
+		if left := read.left.Load(); left < 50<<20 {
+			t.Errorf("%s: %d bytes were read", path, 100<<20-left)
+		}
+	}
+}
+
+type countReader struct{ left atomic.Int64 }
+
+func (c *countReader) Read(p []byte) (int, error) {
+	if c.left.Add(-int64(len(p))) <= 0 {
+		return 0, io.EOF
+	}
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
 }

@@ -52,7 +52,7 @@ type Server struct {
 	log     *slog.Logger
 	version string
 	cfg     config.Server
-	door    *door
+	door    atomic.Pointer[door]
 	// certificates is set by Listen where the config has tls.
 	certificates *certificates
 	ending       chan struct{} // closed when the listener is to end: subscriptions end
@@ -93,7 +93,8 @@ var (
 
 // New makes a server that does not listen yet.
 func New(o Options) *Server {
-	s := &Server{log: o.Log, version: o.Version, cfg: o.Config, door: newDoor(o.Config), ending: make(chan struct{}), mounted: map[string]http.Handler{}}
+	s := &Server{log: o.Log, version: o.Version, cfg: o.Config, ending: make(chan struct{}), mounted: map[string]http.Handler{}}
+	s.door.Store(newDoor(o.Config))
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -118,7 +119,7 @@ func New(o Options) *Server {
 		panic(err) // the routes above contradict each other: a mistake in this package
 	}
 	s.handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.serve))
-	if s.door.anyone != nil {
+	if s.door.Load().anyone != nil {
 		s.handler = checkHost(s.handler) // who brings a key was not sent here by a page
 	}
 	return s
