@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/config/watch"
 	"github.com/leatdev/leat/pipeline/pipelinetest"
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
@@ -53,7 +54,7 @@ that --run matches; 2 the files have errors, or no tests.`,
 			if t.watch {
 				return a.testAgain(c.Context(), args, &t)
 			}
-			return a.test(c.Context(), args, &t)
+			return a.test(c.Context(), args, &t, watch.Take(nil))
 		},
 	}
 	t.flags(c)
@@ -67,8 +68,8 @@ that --run matches; 2 the files have errors, or no tests.`,
 	return c
 }
 
-// test runs the tests once.
-func (a *app) test(ctx context.Context, files []string, t *testFlags) error {
+// test runs the tests once, and notes in read what they were made of.
+func (a *app) test(ctx context.Context, files []string, t *testFlags, read *watch.Snapshot) error {
 	var match func(string) bool
 	if t.run != "" {
 		re, err := regexp.Compile(t.run)
@@ -80,7 +81,10 @@ func (a *app) test(ctx context.Context, files []string, t *testFlags) error {
 	if t.coverage < 0 || t.coverage > 100 {
 		return usagef("--coverage is a percentage, not %v", t.coverage)
 	}
-	cfg, diags := config.Load(files, t.options(a))
+	o := t.options(a)
+	o.Seen = read.Seen
+	cfg, diags := config.Load(files, o)
+	noteSchemas(cfg, read)
 	telemetry.HideSecrets(cfg)
 	if err := a.diagnose(diags); err != nil {
 		return err
@@ -320,7 +324,7 @@ func writeJUnit(file string, rep *pipelinetest.Report) error {
 	if err != nil {
 		return fmt.Errorf("junit: %w", err)
 	}
-	return os.WriteFile(file, append(append([]byte(xml.Header), b...), '\n'), 0o644)
+	return os.WriteFile(file, append(append([]byte(xml.Header), b...), '\n'), 0o644) //nolint:gosec // a report that others read
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.4f", d.Seconds()) }

@@ -378,7 +378,7 @@ func (t *testDecoder) reader(s *TestStep, under []*Pipeline) {
 			continue
 		}
 		if _, reads := p.LogSelection(); reads {
-			at := s.Pos
+			var at Pos
 			if len(s.Events) > 0 {
 				at = s.Events[0].Pos
 			} else {

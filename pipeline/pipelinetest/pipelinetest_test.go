@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -146,6 +147,7 @@ func TestBusyForEver(t *testing.T) {
 			case <-stop:
 				return
 			default:
+				runtime.Gosched()
 			}
 		}
 	}()

@@ -65,7 +65,7 @@ func (r *rest) wait() error {
 		case took > r.patience:
 			return fmt.Errorf("nothing came to rest within %s: a step, a handler or a lookup is busy all the time", r.patience)
 		case took > 5*time.Millisecond:
-			time.Sleep(50 * time.Microsecond)
+			time.Sleep(50 * time.Microsecond) //nolint:forbidigo // nothing tells when others come to rest
 		}
 	}
 }
