@@ -38,10 +38,12 @@ func noteSchemas(cfg *config.Config, read *watch.Snapshot) {
 			if s.Validate == nil {
 				continue
 			}
-			_ = filepath.WalkDir(s.Validate.Folder(s.Pos), func(path string, d fs.DirEntry, err error) error {
+			root := s.Validate.Folder(s.Pos)
+			folder := os.DirFS(root)
+			_ = fs.WalkDir(folder, ".", func(path string, d fs.DirEntry, err error) error {
 				if err == nil && !d.IsDir() {
-					b, err := os.ReadFile(path)
-					read.Seen(path, b, err)
+					b, err := fs.ReadFile(folder, path)
+					read.Seen(filepath.Join(root, path), b, err)
 				}
 				return nil // what cannot be read is told of by who needs it
 			})

@@ -30,6 +30,7 @@ type busSource struct {
 func (b busSource) Place() string { return "bus " + b.Bus }
 
 type logSource struct {
+	_       struct{} `doc:"reads the log" example:"{ origins: [orders] }"`
 	Type    string   `yaml:"type,omitempty" doc:"stream type"`
 	Store   string   `yaml:"store,omitempty" doc:"the store"`
 	Origins []string `yaml:"origins,omitempty" doc:"pipelines"`
