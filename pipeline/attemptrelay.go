@@ -43,7 +43,7 @@ func (r *relay) attempts(x *exec, e *event.Recorded, i int, err error) error {
 		}
 		x.out = x.out[:before]
 		err = r.runSteps(x, e, i)
-		x.tries = attempt
+		x.used, x.tries = true, attempt
 		if _, still := event.AsUnavailable(err); waits > 0 && !still {
 			waits = 0
 			r.up()

@@ -41,6 +41,8 @@ type claim struct {
 
 // fan is the part of an exec that only steps with several events use. Its zero value is that of a source event.
 type fan struct {
+	// used: there is something in it beside kept and ahead.
+	used bool
 	// trail leads from the source event to the one in hand: the steps that gave it, with its index in each.
 	trail string
 	// count is how many events the source event has given so far.
@@ -62,6 +64,14 @@ type fan struct {
 	unrouted string
 }
 
+// fresh makes it that of the next source event.
+func (x *exec) fresh() {
+	x.ident, x.kept = "", 0
+	if x.used {
+		x.fan = fan{ahead: x.ahead}
+	}
+}
+
 // maxFan bounds the events that one source event may give.
 const maxFan = 10000
 
@@ -71,6 +81,7 @@ var errUnrouted = fmt.Errorf("no case of the branch fits: %w", errFiltered)
 // each takes every event that a step gives through the rest of the steps. One failure is the source event's.
 func (x *exec) each(s *framed, rest []framed, tapped bool) error {
 	x.within = x.step(s.name)
+	x.used = true
 	children, err := s.many.spread(x)
 	if x.count += len(children); err == nil && x.count > maxFan {
 		err = event.PoisonAs(event.CodeTooLarge, fmt.Errorf("one event gives more than %d", maxFan))
@@ -133,7 +144,7 @@ func (x *exec) drop(err error) error {
 	if !errors.As(err, &d) {
 		return err
 	}
-	if x.dropped == nil {
+	if x.used = true; x.dropped == nil {
 		x.dropped = err
 	}
 	return errFiltered
@@ -175,7 +186,7 @@ func (x *exec) branch(s *framed, _ []framed, tapped bool) error {
 		x.prog.taps.step(x, s.name, err)
 	}
 	if err != nil {
-		if x.unrouted == "" {
+		if x.used = true; x.unrouted == "" {
 			x.unrouted = s.name
 		}
 		return err

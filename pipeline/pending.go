@@ -134,8 +134,8 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 	if p.taps.on() {
 		p.taps.received(&x.ev)
 	}
-	x.appends, x.ident, x.ctx = nil, "", p.hard
-	x.fan = fan{ahead: x.ahead}
+	x.appends, x.ctx = nil, p.hard
+	x.fresh()
 	x.b, x.i = b, i
 	if p.plan.log && x.ev.ID == "" {
 		x.ev.ID = derivedID(x.identity(), "source", 0)
@@ -199,6 +199,16 @@ func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, 
 // ending gives the outcome of an event that gives nothing: it was filtered, or a step has dropped it. False where there is
 // something to be done for it.
 func (p *pipe) ending(r *result) (event.Outcome, error, bool) {
+	switch { // what most events meet costs nothing
+	case r.err == errFiltered && r.dropped == nil: //nolint:errorlint // as it is
+		return event.Filtered, nil, true
+	case r.err == nil && (len(r.appends) > 0 || !p.plan.log):
+		return 0, nil, false
+	}
+	return p.endingOf(r)
+}
+
+func (p *pipe) endingOf(r *result) (event.Outcome, error, bool) {
 	var rejected *rejectError
 	if errors.As(r.err, &rejected) {
 		return event.Dropped, r.err, true
@@ -222,6 +232,10 @@ func (e *rejectError) Unwrap() error { return e.err }
 
 // repeatable reports whether another attempt may mend what failed in a step.
 func repeatable(err error) bool {
+	return err != nil && err != errFiltered && repeatableError(err) //nolint:errorlint // the usual one, as it is
+}
+
+func repeatableError(err error) bool {
 	var p *panicError
 	var s *stepError
 	return !event.IsPoison(err) && !errors.As(err, &p) && errors.As(err, &s) && s.retry != nil // of a step, not of the source

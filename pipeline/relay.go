@@ -448,7 +448,8 @@ func (r *relay) runSteps(x *exec, e *event.Recorded, i int) (err error) {
 			err = &stepError{step: r.plan.name, err: newPanic(v)}
 		}
 	}()
-	x.src, x.fan, x.ident, x.ctx = i, fan{}, "", r.hard()
+	x.src, x.ctx = i, r.hard()
+	x.fresh()
 	x.start(e)
 	return x.take(x.prog.from(e.Origin))
 }

@@ -286,7 +286,8 @@ func (p *pipe) openInline(ctx context.Context) error {
 				if !slices.Contains(in.plan.origins, written[i].Origin) {
 					continue
 				}
-				x.src, x.fan, x.ident, x.ctx = i, fan{}, "", ctx
+				x.src, x.ctx = i, ctx
+				x.fresh()
 				x.start(&written[i])
 				if err := x.take(x.prog.from(written[i].Origin)); err != nil && !errors.Is(err, errFiltered) {
 					in.plan.prog.put(x)
