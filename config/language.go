@@ -222,7 +222,7 @@ type Case struct {
 
 // StepLimits bound a step.
 type StepLimits struct {
-	Parallel int     `yaml:"parallel,omitempty" default:"1" min:"1" max:"1000" doc:"calls at the same time"`
+	Parallel int     `yaml:"parallel,omitempty" default:"1" min:"1" max:"1000" doc:"calls at the same time; of a handle or lookup above append: events of one batch"`
 	Rate     float64 `yaml:"rate,omitempty" doc:"events a second; 0: no bound"`
 }
 

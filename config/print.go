@@ -124,7 +124,7 @@ func (p printer) step(s *Step) *yaml.Node {
 		switch key := frame.Content[i].Value; {
 		case key == "name" || key == "when":
 			m.Content = append(m.Content, frame.Content[i:i+2]...)
-		case key == "retry" || relay || (s.Handle != nil && key == "limits"):
+		case key == "retry" || relay || ((s.Handle != nil || s.Lookup != nil) && key == "limits"):
 			behind = append(behind, frame.Content[i:i+2]...)
 		}
 	}

@@ -595,3 +595,49 @@ pipelines:
 		r.ok()
 	})
 }
+
+// limits.parallel lets events of a batch wait at the same time; what they give is committed in their order.
+func TestHandleInParallel(t *testing.T) {
+	for _, tail := range []string{`append: { stream: "order/{{ data.order_id }}" }`, `map: { set: { data.x: 1 } }`} {
+		run(t, `
+pipelines:
+  p:
+    source: { feed: { ordered: true } }
+    steps:
+      - handle: { stub: { name: h } }
+        limits: { parallel: 5 }
+      - `+tail+`
+      - forward: { catch: { name: out } }
+`, func(r *rig) {
+			var mu sync.Mutex
+			busy, most := 0, 0
+			r.handle["h"] = func(_ context.Context, e event.Recorded) ([]handlers.Emitted, error) {
+				mu.Lock()
+				busy++
+				most = max(most, busy)
+				mu.Unlock()
+				time.Sleep(time.Second)
+				mu.Lock()
+				busy--
+				mu.Unlock()
+				if e.ID == "e-4" {
+					return nil, nil
+				}
+				if e.ID == "e-7" {
+					return nil, event.Poison(errRefused)
+				}
+				return handlers.Events(e.Event), nil
+			}
+			start := time.Now()
+			s := r.start().feed().send(orders(10, 3)...)
+			<-s.b.Done()
+			if took := time.Since(start); took != 2*time.Second {
+				t.Errorf("took %s", took)
+			}
+			r.finish()
+			r.ok()
+			same(r, "most", most, 5)
+			same(r, "order", r.sink("out").ids(), []string{"e-1", "e-2", "e-3", "e-5", "e-6", "e-8", "e-9", "e-10"})
+		})
+	}
+}

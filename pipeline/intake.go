@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -69,6 +71,10 @@ func (p *pipe) prepare(b *event.Batch) *work {
 	w := &work{}
 	x := p.plan.intake.get()
 	defer p.plan.intake.put(x)
+	if p.plan.parallel > 1 && len(b.Events) > 1 {
+		p.prepareTogether(b, w, x)
+		return w
+	}
 	for i := range b.Events {
 		x.ahead, x.through = w.pending, w.evs
 		r := p.steps(b, i, x)
@@ -77,11 +83,48 @@ func (p *pipe) prepare(b *event.Batch) *work {
 		}
 		p.take(b, i, &r, x, w, nil)
 	}
+	p.prepared(b, w, x)
+	return w
+}
+
+// prepareTogether runs the steps on several events of the batch at a time, as steps that wait for others allow
+// (limits.parallel). What they give is taken in the order of the batch; they do not see what those before them give.
+func (p *pipe) prepareTogether(b *event.Batch, w *work, x *exec) {
+	type made struct {
+		r       result
+		through []event.Recorded
+	}
+	all := make([]made, len(b.Events))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(p.plan.parallel, len(b.Events)) {
+		wg.Go(func() {
+			own := p.plan.intake.get()
+			defer p.plan.intake.put(own)
+			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+				own.through = nil
+				all[i].r = p.steps(b, i, own)
+				all[i].through = own.through
+			}
+		})
+	}
+	wg.Wait()
+	for i := range all {
+		if at := b.Events[i].Time; !at.IsZero() {
+			w.lastAt = at
+		}
+		x.through = append(w.evs, all[i].through...)
+		p.take(b, i, &all[i].r, x, w, nil)
+	}
+	p.prepared(b, w, x)
+}
+
+// prepared sees to what is left of a batch behind its steps.
+func (p *pipe) prepared(b *event.Batch, w *work, x *exec) {
 	if len(w.again) > 0 {
 		w.stopped = !p.attemptDirect(b, w, x)
 	}
 	p.counts.settle(event.Filtered, w.filtered)
-	return w
 }
 
 // take sorts what the steps made of an event into the work; was is the event's earlier attempt.

@@ -32,6 +32,8 @@ type plan struct {
 	inline []*relayPlan
 	// handles are the steps that call handlers.
 	handles []*handleStep
+	// parallel is how many events of a batch may go through the intake's steps at a time: what those that wait for others allow.
+	parallel int
 	// lookups are what the steps that look into tables share.
 	lookups []*lookupMemo
 }
@@ -100,6 +102,11 @@ func newPlan(c *config.Pipeline, wrong func(step string, err error)) (*plan, err
 		return nil, err
 	}
 	p.intake.collect = !p.log
+	walk(intake, func(n *node) {
+		if n.s.Handle != nil || n.s.Lookup != nil {
+			p.parallel = max(p.parallel, n.s.Limits.Parallel)
+		}
+	})
 	if !c.Source.OrderBy.IsZero() {
 		if p.orderBy, err = p.intake.scope.Compile(c.Source.OrderBy.Source, filter.Any); err != nil {
 			return nil, fmt.Errorf("order_by: %w", err)
