@@ -107,7 +107,7 @@ func TestTraceGoesOnAcrossTheLog(t *testing.T) {
 		r.sink("out").refuse(func(string) error { return event.Unavailable(0, errRefused) })
 		f := r.start().feed()
 		f.give(with(sampledFrom), order("e-1", "o-1", 3), order("e-2", "o-1", 1)).is("committed filtered")
-		r.drain()
+		r.wait().drain() // not before the relays have tried
 		first := len(spans.GetSpans())
 		r.sink("out").failing(nil)
 		time.Sleep(72 * time.Hour) // of the bubble's
