@@ -120,3 +120,64 @@ func TestDescribeDeployments(t *testing.T) {
 		}
 	}
 }
+
+// doctor looks at what AWS plugins need, and takes and sends nothing.
+func TestDoctorOnAWS(t *testing.T) {
+	const all = `
+aws: { region: eu-west-1, endpoint: "${ENDPOINT}", attempts: 1 }
+server: { listen: "off" }
+pipelines:
+  p:
+    source: { sqs: { queue: orders } }
+    steps:
+      - append: { stream: "trade/{{ id }}" }
+      - forward: { sqs: { queue: out } }
+      - forward: { eventbridge: { bus: platform } }
+stores:
+  main: { memory: {} }
+`
+	for _, tt := range []struct {
+		name  string
+		ready func(c *awsfake.Cloud)
+		down  bool
+		code  int
+		words []string
+	}{
+		{name: "well", ready: func(c *awsfake.Cloud) {
+			c.CreateQueue(awsfake.Queue{Name: "dead"})
+			c.CreateQueue(awsfake.Queue{Name: "orders", Dead: "dead", MaxReceives: 5})
+			c.CreateQueue(awsfake.Queue{Name: "out"})
+			c.CreateBus("platform")
+		}, words: []string{"the queue orders is there", "the queue out is there", "the bus platform is there"}},
+		{name: "missing", ready: func(c *awsfake.Cloud) { c.CreateQueue(awsfake.Queue{Name: "orders"}) }, code: 1,
+			words: []string{"the queue orders has no dead-letter queue", "queue out: does not exist", "bus platform: does not exist"}},
+		{name: "nobody answers", down: true, code: 3, words: []string{"no answer from"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cloud := awsfake.New(nil)
+			if tt.ready != nil {
+				tt.ready(cloud)
+			}
+			srv := httptest.NewServer(cloud)
+			defer srv.Close()
+			awsEnv(t, srv.URL)
+			if tt.down {
+				srv.Close()
+			}
+			dir := t.TempDir()
+			write(t, dir, "p.yaml", all)
+			r := leat(t, dir, nil, "doctor", "p.yaml", "--text")
+			if r.code != tt.code {
+				t.Errorf("exit code %d, want %d\n%s%s", r.code, tt.code, r.out, r.err)
+			}
+			for _, w := range tt.words {
+				if !strings.Contains(r.out+r.err, w) {
+					t.Errorf("no %q in\n%s%s", w, r.out, r.err)
+				}
+			}
+			if n := cloud.Calls("ReceiveMessage") + cloud.Calls("SendMessageBatch") + cloud.Calls("PutEvents"); n > 0 {
+				t.Errorf("doctor made %d calls that take or send", n)
+			}
+		})
+	}
+}

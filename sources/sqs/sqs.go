@@ -103,6 +103,7 @@ type Source struct {
 	fifo       bool
 	content    bool // ContentBasedDeduplication
 	visibility time.Duration
+	redrive    int // maxReceiveCount; 0: there is no dead-letter queue
 	last       int // the receive after which the queue gives a message up; 0: it never does
 
 	objects  *objects
@@ -208,7 +209,8 @@ func (s *Source) find(ctx context.Context) error {
 		s.visibility = 30 * time.Second
 		s.cfg.Visibility = s.visibility
 	}
-	switch n := redriveAfter(got.Attributes["RedrivePolicy"]); {
+	s.redrive = redriveAfter(got.Attributes["RedrivePolicy"])
+	switch n := s.redrive; {
 	case n >= fewestReceives:
 		s.last = n
 	case n > 0:

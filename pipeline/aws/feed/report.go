@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
+	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/check"
-	"github.com/leatdev/leat/pipeline/event"
 )
 
 // Report is what was found of what feeds a queue.
@@ -69,12 +68,16 @@ func (r *Report) Findings(provision bool, notMade []string, templates string) []
 	return slices.Concat(r.Well, lacks, r.Faults)
 }
 
-// Finding makes one of an error.
+// Finding makes one of an error: what is missing or another's is a problem, what denies or does not answer cannot be
+// reached.
 func Finding(err error) check.Finding {
-	if _, down := event.AsUnavailable(err); down || errors.Is(err, fs.ErrPermission) {
-		return check.Unreachablef("%v", err)
+	var gone *GoneError
+	var foreign *ForeignError
+	switch {
+	case errors.As(err, &gone), errors.As(err, &foreign), aws.KindOf(err) == aws.Missing, aws.KindOf(err) == aws.Invalid:
+		return check.Problemf("%v", err)
 	}
-	return check.Problemf("%v", err)
+	return check.Unreachablef("%v", err)
 }
 
 // Make is Ensure that notes what it did.
