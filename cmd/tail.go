@@ -71,6 +71,14 @@ func (t *tailing) flags(c *cobra.Command) {
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"pretty", "json", "template"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// noPast adds --since where there is no past to show, to say so.
+func noPast(c *cobra.Command, what string) {
+	c.Flags().Func("since", "", func(string) error {
+		return fmt.Errorf("%s keeps no events: what has gone by cannot be shown (tail store and tail queue take --since)", what)
+	})
+	_ = c.Flags().MarkHidden("since")
+}
+
 // The forms of output.
 const (
 	asPretty   = "pretty"

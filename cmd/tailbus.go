@@ -97,6 +97,7 @@ As JSON an event is written as it came, with all its fields. --policy prints the
 	}
 	t.flags(c)
 	s.flags(c)
+	noPast(c, "a bus")
 	c.Flags().BoolVar(&probe, "probe", false, "put events of its own on the bus, to say when the rule acts")
 	c.Flags().BoolVar(&noSweep, "no-sweep", false, "leave alone what killed runs left")
 	c.Flags().BoolVar(&policy, "policy", false, "print the IAM policy that this takes")

@@ -62,6 +62,7 @@ taken up again where the daemon is started anew.`,
 		},
 	}
 	t.flags(c)
+	noPast(c, "a running pipeline")
 	c.Flags().StringVar(&server, "server", "", "address of the daemon, host:port (default $LEAT_SERVER, else "+defaultListen+")")
 	return c
 }

@@ -21,6 +21,8 @@ type looking struct {
 	follow bool
 	every  time.Duration
 	force  bool
+	since  string
+	from   time.Time
 }
 
 func (a *app) tailQueue() *cobra.Command {
@@ -48,6 +50,10 @@ messages are shown, and consumers wait for the group while the look lasts.`,
 			if err := t.prepare(a, true); err != nil {
 				return err
 			}
+			var err error
+			if l.from, err = since(l.since, a.now()); err != nil {
+				return err
+			}
 			if l.most < 1 || l.every < time.Second {
 				return usagef("--max counts from 1, and --every is a second or more")
 			}
@@ -62,6 +68,7 @@ messages are shown, and consumers wait for the group while the look lasts.`,
 	c.Flags().IntVar(&l.most, "max", 100, "look at so many messages at a time")
 	c.Flags().BoolVarP(&l.follow, "follow", "f", false, "look again and again")
 	c.Flags().DurationVar(&l.every, "every", 5*time.Second, "with --follow: how long to wait between two looks")
+	c.Flags().StringVar(&l.since, "since", "", "only what was sent since then: a time (RFC 3339, or a date) or a span (2h, 3d)")
 	c.Flags().BoolVar(&l.force, "force", false, "look although the redrive policy may move messages because of it")
 	return c
 }
@@ -91,7 +98,7 @@ func (a *app) watchQueue(ctx context.Context, t *tailing, s *awsFlags, l *lookin
 	return a.follow(ctx, t, func(ctx context.Context, show func(*tailed) error) error {
 		for {
 			looked, err := q.Look(ctx, l.most, func(m peek.Message) error {
-				if seen[m.ID] {
+				if seen[m.ID] || m.Sent.Before(l.from) {
 					return nil
 				}
 				seen[m.ID] = true

@@ -245,6 +245,8 @@ func TestTailBadInput(t *testing.T) {
 		{args: []string{"bus", "shop", "-o", "template"}, code: 2, words: []string{"--template TEXT belong together"}},
 		{args: []string{"bus", "shop", "other"}, code: 2, words: []string{"at most 1"}},
 		{args: []string{"queue", "orders"}, code: 3, words: []string{"queue orders: does not exist"}},
+		{args: []string{"bus", "shop", "--since", "1h"}, code: 2, words: []string{"a bus keeps no events"}},
+		{args: []string{"queue", "q", "--since", "soon"}, code: 2, words: []string{`"soon" is no time`}},
 		{args: []string{"queue", "or ders"}, code: 2, words: []string{"is no name of a queue"}},
 		{args: []string{"queue", "limited", "--follow"}, code: 2, words: []string{"every look is one: it is not followed"}},
 		{args: nil, code: 2, words: []string{"leat tail wants one of bus, pipeline, queue"}},
@@ -277,7 +279,7 @@ func TestTailBadInput(t *testing.T) {
 func TestTailQueue(t *testing.T) {
 	cloud, env := region(t, nil)
 	cloud.CreateQueue(awsfake.Queue{Name: "dead"})
-	cloud.CreateQueue(awsfake.Queue{Name: "q", Dead: "dead", MaxReceives: 2})
+	cloud.CreateQueue(awsfake.Queue{Name: "q", Dead: "dead", MaxReceives: 3})
 	cloud.Send("q",
 		awsfake.Message{ID: "m1", Body: `{"id":"e1","detail-type":"A","source":"s","detail":{"n":1.50}}`, Attributes: map[string]awsfake.Attribute{"k": {DataType: "String", StringValue: "v"}}},
 		awsfake.Message{ID: "m2", Body: "no JSON"}, awsfake.Message{ID: "m3", Body: `{"n":7}`})
@@ -287,6 +289,7 @@ func TestTailQueue(t *testing.T) {
 		say  string
 	}{
 		{args: []string{"queue", "q"}, want: []string{`"message_id":"m1"`, `"body_text":"no JSON"`, `"body":{"n":7}`}, say: "a look counts as a receive"},
+		{args: []string{"queue", "q", "--since", "2100-01-01"}, say: "0 events shown"},
 		{args: []string{"queue", "q", "--expr", "data.n > 1", "--template", "{{ type }} {{ data.n }} {{ metadata.k }}"}, want: []string{"A 1.50 v", " 7 "}, say: "3 messages received as often as the queue allows: the next receive moves them to dead"},
 	} {
 		c, out := startTail(t, env, tt.args...)
