@@ -47,6 +47,12 @@ func around(r Registration, n *yaml.Node) *yaml.Node {
 	own := single(r.Name, n)
 	switch r.Kind {
 	case KindSource:
+		if _, reads := reflect.Zero(r.Config).Interface().(LogReader); reads { // what it reads is in the log already
+			project := single("table", word("orders"))
+			put(project, "key", single("order_id", word("data.order_id")))
+			put(project, "set", single("updated", word("time")))
+			return pipelineWith(own, sequence(single("project", project)))
+		}
 		return pipelineWith(own, sequence(appendStep()))
 	case KindSink:
 		return pipelineWith(baseSource(), sequence(appendStep(), single("forward", own)))

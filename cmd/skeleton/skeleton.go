@@ -97,7 +97,7 @@ func (p Pipeline) Files() (Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	data["Appends"] = true
+	data["Appends"], data["Renamed"] = true, p.Source == p.Sink
 	if p.Source == "event_log" { // what it reads is in the log already
 		data["Appends"], data["Source"] = false, "event_log: { types: [OrderCreated, OrderChanged] }  # what pipelines have appended\n"
 	}

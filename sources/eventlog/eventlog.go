@@ -33,6 +33,8 @@ func init() { sources.Register("event_log", Open) }
 
 // Config is the source's YAML.
 type Config struct {
+	_ struct{} `doc:"reads the log of an event store: what other pipelines have appended"`
+
 	Store   string   `yaml:"store,omitempty" doc:"name of the store whose log is read; default: the pipeline's own" example:"main"`
 	Origins []string `yaml:"origins,omitempty" doc:"pipelines whose events are read; PIPELINE/STEP for an append that is not its pipeline's last; default: all" example:"[orders]"`
 	Streams []string `yaml:"streams,omitempty" doc:"types of streams, the part before the slash; default: all" example:"[order]"`

@@ -24,6 +24,8 @@ func init() { sources.Register("outbox", Open) }
 
 // Config is the source's YAML. With neither Postgres nor SQLite the outbox is that of the pipeline's store.
 type Config struct {
+	_ struct{} `doc:"takes what applications have written into an outbox, inside their own transactions"`
+
 	Postgres *Postgres `yaml:"postgres,omitempty" doc:"the application's PostgreSQL; without it or sqlite: the database of the pipeline's own store"`
 	SQLite   *SQLite   `yaml:"sqlite,omitempty" doc:"the application's SQLite file"`
 	Table    string    `yaml:"table,omitempty" doc:"the outbox there, table or schema.table; default: leat_outbox" example:"shop.leat_outbox"`
