@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/eventstore/client"
 )
 
@@ -144,15 +146,21 @@ type status struct {
 		InFlight  int64  `json:"in_flight"`
 		Parked    int64  `json:"parked"`
 		Relays    []struct {
-			Name     string `json:"name"`
-			Kind     string `json:"kind"`
-			Target   string `json:"target"`
-			Position int64  `json:"position"`
-			Lag      int64  `json:"lag"`
-			Outage   string `json:"outage"`
-			Paused   bool   `json:"paused"`
+			Name     string  `json:"name"`
+			Kind     string  `json:"kind"`
+			Target   string  `json:"target"`
+			Position int64   `json:"position"`
+			Lag      int64   `json:"lag"`
+			Seconds  float64 `json:"lag_seconds"`
+			Held     int64   `json:"held"`
+			Owner    string  `json:"owner"`
+			Standby  bool    `json:"standby"`
+			Outage   string  `json:"outage"`
+			Paused   bool    `json:"paused"`
 		} `json:"relays"`
 	} `json:"pipelines"`
+	Works  []control.Work `json:"works"`
+	Config control.Config `json:"config"`
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -193,7 +201,7 @@ func (a *app) statusCommand() *cobra.Command {
 			return err
 		}
 		fmt.Fprintln(a.out)
-		g = newGrid(a.out, a.outColor(), "RELAY", "PIPELINE", "TARGET", ">POSITION", ">LAG", "STATE")
+		g = newGrid(a.out, a.outColor(), "RELAY", "PIPELINE", "TARGET", ">POSITION", ">LAG", ">BEHIND", ">HELD", "STATE")
 		for _, p := range s.Pipelines {
 			for _, r := range p.Relays {
 				state := "running"
@@ -202,14 +210,28 @@ func (a *app) statusCommand() *cobra.Command {
 					state = "waits: " + r.Outage
 				case r.Paused:
 					state = "paused"
+				case r.Standby:
+					state = "run by " + cmp.Or(r.Owner, "nobody")
 				}
-				if err := g.add(r.Name, p.Name, r.Target, number(r.Position), number(r.Lag), cut(state, 80)); err != nil {
+				behind := time.Duration(r.Seconds * float64(time.Second)).Round(time.Second).String()
+				if err := g.add(r.Name, p.Name, r.Target, number(r.Position), number(r.Lag), behind, number(r.Held), cut(state, 80)); err != nil {
 					return err
 				}
 			}
 		}
 		if err := g.done(); err != nil {
 			return err
+		}
+		for i := range s.Works {
+			if w := &s.Works[i]; !w.Over() {
+				fmt.Fprintf(a.out, "%s %s: %s of %s, %s\n", w.Kind, w.Target, number(w.Done), number(w.Total), w.State)
+			}
+		}
+		if c := &s.Config; c.Error != "" {
+			a.say("the configuration was not reloaded: %s", c.Error)
+		}
+		for _, what := range s.Config.Pending {
+			a.say("needs a restart: %s", what)
 		}
 		for _, p := range s.Pipelines {
 			if p.Trouble != "" {

@@ -422,6 +422,7 @@ func (d *Daemon) Status() Status {
 	posts := slices.Clone(d.posts)
 	s := Status{Config: d.loaded}
 	d.mu.Unlock()
+	s.Works = d.Works()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	for _, x := range posts {

@@ -34,6 +34,16 @@ func (h *holding) any() bool {
 	return h.at > 0 || len(h.streams) > 0
 }
 
+// count gives the number of streams that wait, or 1 where all do.
+func (h *holding) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.at > 0 {
+		return 1
+	}
+	return len(h.streams)
+}
+
 // holds gives what waits behind a parked event: stream, pipeline or none. Without a log there is nothing that could
 // wait: the events are the source's.
 func (r *relay) holds() string {
@@ -154,6 +164,7 @@ func (r *relay) again(ctx context.Context) error {
 		stuck = held{}
 	}
 	r.holding.restore(stuck)
+	r.metrics.Held(r.holding.count())
 	r.answered.Store(asked)
 	r.tellMoved()
 	return nil

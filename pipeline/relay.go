@@ -358,6 +358,7 @@ func (r *relay) ready(ctx context.Context) error {
 func (r *relay) progress(to int64) {
 	r.seen.Store(max(r.seen.Load(), to))
 	r.metrics.Position(r.seen.Load(), r.head.Load())
+	r.metrics.Held(r.holding.count())
 	r.tellMoved()
 }
 

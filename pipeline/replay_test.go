@@ -270,3 +270,31 @@ func TestReplayAtRest(t *testing.T) {
 		r.ok()
 	})
 }
+
+// TestStatusOfRelays tells what waits, since when, and behind what.
+func TestStatusOfRelays(t *testing.T) {
+	run(t, replayed, func(r *rig) {
+		f := r.start().feed()
+		r.sink("out").refuse(func(id string) error {
+			if id == "e-1" {
+				return event.Poison(errRefused)
+			}
+			return nil
+		})
+		f.send(order("e-1", "a", 2), order("e-2", "b", 3)).is("committed committed")
+		r.wait()
+		s := r.daemon.Status().Pipelines[0].Relays[0]
+		same(r, "at the head", [3]any{s.Lag, s.LagSeconds, s.Held}, [3]any{int64(0), 0.0, 1})
+		same(r, "metric", r.counter("leat_relay_held_streams", "component", "out"), 1)
+		if err := r.daemon.Pause(context.Background(), control.Pause{Pipeline: "p", Relay: "out"}); err != nil {
+			t.Fatal(err)
+		}
+		f.send(order("e-3", "c", 4)).is("committed")
+		sleepFor(time.Minute)
+		f.send(order("e-4", "c", 5)).is("committed")
+		s = r.daemon.Status().Pipelines[0].Relays[0]
+		same(r, "behind", [3]any{s.Lag, s.LagSeconds, s.Paused}, [3]any{int64(2), 60.0, true})
+		r.drain()
+		r.ok()
+	})
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
 )
 
@@ -61,6 +62,8 @@ func (p *pipe) summary() PipelineSummary {
 type Status struct {
 	Config    control.Config   `json:"config"`
 	Pipelines []PipelineStatus `json:"pipelines"`
+	// Works are the rebuilds and replays since the start, the last one first.
+	Works []control.Work `json:"works,omitempty"`
 }
 
 // PipelineStatus is the state of one pipeline.
@@ -82,13 +85,17 @@ type PipelineStatus struct {
 
 // RelayStatus is the state of one relay.
 type RelayStatus struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Kind      string `json:"kind"`
-	Target    string `json:"target"`
-	Position  int64  `json:"position"`
-	Head      int64  `json:"head"`
-	Lag       int64  `json:"lag"`
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Kind     string `json:"kind"`
+	Target   string `json:"target"`
+	Position int64  `json:"position"`
+	Head     int64  `json:"head"`
+	Lag      int64  `json:"lag"`
+	// LagSeconds is the age of the oldest event that the relay has yet to deal with.
+	LagSeconds float64 `json:"lag_seconds"`
+	// Held counts the streams that wait behind parked events, or is 1 where the whole relay does.
+	Held      int    `json:"held,omitempty"`
 	Delivered int64  `json:"delivered"`
 	Poisoned  int64  `json:"poisoned"`
 	Outage    string `json:"outage,omitempty"`
@@ -123,11 +130,26 @@ func (p *pipe) status(ctx context.Context) PipelineStatus {
 			}
 		}
 		st := RelayStatus{ID: r.plan.id, Name: r.plan.name, Kind: r.plan.kind, Target: r.plan.target, Position: at, Delivered: r.delivered.Load(),
-			Poisoned: r.parked.Load(), Outage: p.trouble.of("relay " + r.plan.name), Paused: r.paused.Load(), Owner: owner, Standby: standby}
+			Poisoned: r.parked.Load(), Outage: p.trouble.of("relay " + r.plan.name), Paused: r.paused.Load(), Owner: owner, Standby: standby, Held: r.holding.count()}
 		if err == nil && p.plan.log {
 			st.Head, st.Lag = head.Position, max(0, head.Position-at)
+			st.LagSeconds = r.behind(ctx, at, head.Position)
 		}
 		s.Relays = append(s.Relays, st)
 	}
 	return s
+}
+
+// behind gives the age of the next event that the relay is to deal with, in seconds; 0 where there is none.
+func (r *relay) behind(ctx context.Context, at, head int64) float64 {
+	if at >= head {
+		return 0
+	}
+	for e, err := range r.pipe.reader.ReadAll(ctx, eventstore.ReadOptions{From: at + 1, To: head, Max: 1, Filter: r.selects()}) {
+		if err != nil {
+			return 0
+		}
+		return max(0, r.pipe.now().Sub(e.Committed).Seconds())
+	}
+	return 0
 }

@@ -8,10 +8,10 @@ import (
 
 // steering holds the metrics of what people ask of a daemon.
 type steering struct {
-	configInfo, paused, relayPaused *prometheus.GaugeVec
-	loadedAt                        prometheus.Gauge
-	reloads                         *prometheus.CounterVec
-	workDone, workTotal             *prometheus.GaugeVec
+	configInfo, paused, relayPaused, relayHeld *prometheus.GaugeVec
+	loadedAt                                   prometheus.Gauge
+	reloads                                    *prometheus.CounterVec
+	workDone, workTotal                        *prometheus.GaugeVec
 }
 
 func newSteering(r *prometheus.Registry) steering {
@@ -21,10 +21,11 @@ func newSteering(r *prometheus.Registry) steering {
 		reloads:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leat_config_reloads_total", Help: "Reloads of the configuration, by result: applied, unchanged, failed."}, []string{"result"}),
 		paused:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_pipeline_paused", Help: "1 while the pipeline (part pipeline) or its intake (part intake) is paused."}, []string{"pipeline", "part"}),
 		relayPaused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_relay_paused", Help: "1 while the relay is paused."}, inRelay),
+		relayHeld:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_relay_held_streams", Help: "Streams that wait behind parked events of the relay; 1 where the whole relay waits."}, inRelay),
 		workDone:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_work_done_events", Help: "Log positions that a rebuild or replay has gone through."}, []string{"pipeline", "work", "target"}),
 		workTotal:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_work_total_events", Help: "Log positions that a rebuild or replay has to go through."}, []string{"pipeline", "work", "target"}),
 	}
-	r.MustRegister(s.configInfo, s.loadedAt, s.reloads, s.paused, s.relayPaused, s.workDone, s.workTotal)
+	r.MustRegister(s.configInfo, s.loadedAt, s.reloads, s.paused, s.relayPaused, s.relayHeld, s.workDone, s.workTotal)
 	for _, result := range []string{"applied", "unchanged", "failed"} {
 		s.reloads.WithLabelValues(result)
 	}
@@ -90,4 +91,11 @@ func (r *Relay) Paused(paused bool) {
 		v = 1
 	}
 	r.m.relayPaused.WithLabelValues(r.labels[0], r.labels[1], r.labels[2]).Set(v)
+}
+
+// Held says how many streams wait behind parked events.
+func (r *Relay) Held(streams int) {
+	if r != nil {
+		r.m.relayHeld.WithLabelValues(r.labels[0], r.labels[1], r.labels[2]).Set(float64(streams))
+	}
 }
