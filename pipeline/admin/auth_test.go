@@ -380,3 +380,40 @@ func (c *countReader) Read(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// A sender that dribbles its head is hung up on, and keeps nobody else out.
+func TestSlowHead(t *testing.T) {
+	defer admin.HeadWithin(50 * time.Millisecond)()
+	s := guarded(t, func(c *config.Server) { c.Connections = 2 })
+	l, err := s.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx, l) }()
+	defer func() { cancel(); <-done }()
+	for range 2 { // all the connections that there are
+		slow, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer slow.Close()
+		if _, err := io.WriteString(slow, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-"); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = slow.SetReadDeadline(time.Now().Add(5 * time.Second))
+			if b, err := io.ReadAll(slow); err != nil {
+				t.Errorf("the connection is still open: %q, %v", b, err)
+			}
+		}()
+	}
+	c, err := client.Connect(l.Addr().String(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, err := c.Get(t.Context(), "/healthz"); err != nil || status != 200 {
+		t.Errorf("beside them: %d, %v", status, err)
+	}
+}

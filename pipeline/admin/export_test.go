@@ -25,3 +25,10 @@ func StallAfter(d time.Duration) (restore func()) {
 	writeStall, stalled = d, func() { once.Do(func() { close(Stalled) }) }
 	return func() { writeStall, stalled = was, func() {} }
 }
+
+// HeadWithin shortens the time in which a request's head must come.
+func HeadWithin(d time.Duration) (restore func()) {
+	was := headerTimeout
+	headerTimeout = d
+	return func() { headerTimeout = was }
+}

@@ -77,18 +77,19 @@ type route struct {
 
 // Bounds of the listener. A stream of events has no bound on the whole, but each piece must get away within writeStall.
 const (
-	maxHeader     = 64 << 10
-	maxBody       = 8 << 20
-	headerTimeout = 5 * time.Second
-	readTimeout   = 60 * time.Second
-	idleTimeout   = 90 * time.Second
-	closeTimeout  = 3 * time.Second
+	maxHeader    = 64 << 10
+	maxBody      = 8 << 20
+	readTimeout  = 60 * time.Second
+	idleTimeout  = 90 * time.Second
+	closeTimeout = 3 * time.Second
 )
 
-// writeStall is how long a piece of an answer may take to get away; stalled is called where one did not.
+// headerTimeout is how long a request's head may take to come; writeStall how long a piece of an answer may take to get
+// away; stalled is called where one did not.
 var (
-	writeStall = 30 * time.Second
-	stalled    = func() {}
+	headerTimeout = 5 * time.Second
+	writeStall    = 30 * time.Second
+	stalled       = func() {}
 )
 
 // New makes a server that does not listen yet.
