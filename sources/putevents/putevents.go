@@ -8,9 +8,9 @@
 // committed, delivered, filtered, a duplicate or parked. An entry that no pipeline wants is accepted, as EventBridge
 // does; one for a bus that no pipeline uses fails, where EventBridge loses it.
 //
-// Signatures are not checked. Where the listener asks nobody who he is (on loopback), requests need no credentials; where
-// it has server.auth, they want a key of it with the scope write in the header x-api-key, or a client certificate. An
-// EventId is new in each call, so an entry that a client sends again is another event; give it an id of your own in the
+// Where the listener asks nobody who he is (on loopback), requests need no credentials and signatures are not looked at.
+// Where it has server.auth, requests are signed with one of its keys that has the scope write: the access key id is the
+// key's name, the secret access key the key. The header x-api-key and client certificates count too. An EventId is new in each call, so an entry that a client sends again is another event; give it an id of your own in the
 // detail and use that as the event's id where this matters.
 package putevents
 
