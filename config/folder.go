@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -41,6 +42,7 @@ func (c scope) schemas(n *yaml.Node, v *Validate) bool {
 			open = os.DirFS
 		}
 		f.set, f.err = schemas.Load(open(name))
+		c.l.seeFolder(name)
 		c.l.folders[name] = f
 	}
 	if f.err == nil {
@@ -61,6 +63,20 @@ func (c scope) schemas(n *yaml.Node, v *Validate) bool {
 		}
 	}
 	return false
+}
+
+// seeFolder tells of the folder's files, for who waits for changes.
+func (l *loader) seeFolder(name string) {
+	if l.opts.Seen == nil || l.opts.Folder != nil {
+		return
+	}
+	_ = filepath.WalkDir(name, func(file string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && filepath.Ext(file) == ".json" {
+			b, err := os.ReadFile(file)
+			l.opts.Seen(file, b, err)
+		}
+		return nil
+	})
 }
 
 func unjoin(err error) []error {

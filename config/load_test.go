@@ -33,3 +33,14 @@ func TestGoodFiles(t *testing.T) {
 		})
 	}
 }
+
+// Who waits for changes is told of schemas too.
+func TestSchemasAreSeen(t *testing.T) {
+	seen := map[string]bool{}
+	_, ds := Load([]string{"testdata/good/full.yaml"}, Options{Env: testEnv, Seen: func(name string, content []byte, err error) {
+		seen[name] = len(content) > 0 && err == nil
+	}})
+	if ds.HasErrors() || !seen["testdata/good/schemas/shop/Order/1.json"] {
+		t.Errorf("%v, %v", ds, seen)
+	}
+}
