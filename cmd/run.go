@@ -310,7 +310,7 @@ func daemonOf(soft context.Context, d *pipeline.Daemon) *admin.Daemon {
 			return d.Ready()
 		},
 		Status:   func() any { return d.Status() },
-		Store:    d.Store,
+		Store:    d.StoreWithTables,
 		Stores:   d.StoreNames,
 		Retry:    d.RetryPoison,
 		Operator: d,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -162,4 +163,60 @@ func (d *Daemon) database(name string) table.Store {
 		return db
 	}
 	return nil
+}
+
+// StoreWithTables gives an open store whose tables are, for reading, also those that lie in other databases.
+func (d *Daemon) StoreWithTables(name string) (eventstore.Store, bool) {
+	s, ok := d.Store(name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !ok || len(d.databases) == 0 {
+		return s, ok
+	}
+	all := allTables{Store: s.Tables()}
+	for _, db := range slices.Sorted(maps.Keys(d.databases)) {
+		all.others = append(all.others, d.databases[db])
+	}
+	return tabled{s, all}, true
+}
+
+type tabled struct {
+	eventstore.Store
+	tables allTables
+}
+
+func (s tabled) Tables() table.Store { return s.tables }
+
+// allTables are a store's tables, and behind them those of other databases.
+type allTables struct {
+	table.Store
+	others []table.Database
+}
+
+// Tables implements table.Store.
+func (a allTables) Tables(ctx context.Context) ([]table.Info, error) {
+	all, err := a.Store.Tables(ctx)
+	for _, db := range a.others {
+		more, e := db.Tables(ctx)
+		all, err = append(all, more...), errors.Join(err, e)
+	}
+	return all, err
+}
+
+// Query implements table.Store: a name means the store's own table where there is one.
+func (a allTables) Query(ctx context.Context, q table.Query) (table.Def, iter.Seq2[table.Row, error], error) {
+	def, rows, err := a.Store.Query(ctx, q)
+	var unknown *table.UnknownError
+	if !errors.As(err, &unknown) || unknown.Kind != "table" {
+		return def, rows, err
+	}
+	for _, db := range a.others {
+		def, rows, other := db.Query(ctx, q)
+		var here *table.UnknownError
+		if !errors.As(other, &here) || here.Kind != "table" {
+			return def, rows, other
+		}
+		unknown.Have = append(unknown.Have, here.Have...)
+	}
+	return def, rows, err
 }

@@ -43,6 +43,23 @@ func TestTableInAnotherDatabase(t *testing.T) {
 		r.ok()
 		same(r, "rows", r.rows("orders"), []string{"o 11"})
 
+		r.start()
+		st, ok := r.daemon.StoreWithTables("main")
+		if !ok {
+			t.Fatal("there is no store")
+		}
+		if infos, err := st.Tables().Tables(context.Background()); err != nil || len(infos) != 1 || infos[0].Def.Name != "orders" {
+			t.Errorf("for readers there are %+v, %v", infos, err)
+		}
+		if def, _, err := st.Tables().Query(context.Background(), table.Query{Table: "orders"}); err != nil || def.Name != "orders" {
+			t.Errorf("a reader gets %+v, %v", def, err)
+		}
+		var unknown *table.UnknownError
+		if _, _, err := st.Tables().Query(context.Background(), table.Query{Table: "oders"}); !errors.As(err, &unknown) || len(unknown.Have) != 1 {
+			t.Errorf("of a table that is not there a reader hears %v", err)
+		}
+		r.finish()
+
 		// The database is lost: the table is made again from the log.
 		r.other = nil
 		r.start().finish()
