@@ -45,8 +45,12 @@ func (s *Sink) entry(index int, e *event.Recorded) (entry, error) {
 		return entry{}, refuse(event.CodeSink, "the source has %d characters, EventBridge takes %d", utf8.RuneCountInString(e.Source), maxSource)
 	}
 	// The batch is the caller's, and its strings may be views: what the SDK sends, it sends before Write returns.
+	about, err := s.resources.of(e)
+	if err != nil {
+		return entry{}, err
+	}
 	out := entry{index: index, put: types.PutEventsRequestEntry{
-		EventBusName: &s.cfg.Bus, Source: &e.Source, DetailType: &e.Type, Detail: &detail, Resources: s.resources(e),
+		EventBusName: &s.cfg.Bus, Source: &e.Source, DetailType: &e.Type, Detail: &detail, Resources: about,
 	}}
 	out.size = len(e.Source) + len(e.Type) + len(detail)
 	for _, r := range out.put.Resources {
@@ -101,26 +105,4 @@ func (s *Sink) detail(e *event.Recorded) (string, error) {
 		return string(data), nil //nolint:nilerr // see above
 	}
 	return string(with), nil
-}
-
-func (s *Sink) resources(e *event.Recorded) []string {
-	if len(s.cfg.Resources) > 0 {
-		return s.cfg.Resources
-	}
-	if list, ok := rawjson.Get(e.Metadata, "resources"); ok && rawjson.KindOf(list) == rawjson.KindArray {
-		var out []string
-		err := rawjson.Array(list, func(value []byte) bool {
-			if rawjson.KindOf(value) == rawjson.KindString {
-				out = append(out, rawjson.Text(value))
-			}
-			return true
-		})
-		if err == nil && len(out) > 0 {
-			return out
-		}
-	}
-	if e.Subject != "" {
-		return []string{e.Subject}
-	}
-	return nil
 }

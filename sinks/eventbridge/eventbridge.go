@@ -38,9 +38,9 @@ type Config struct {
 
 	Bus          string `yaml:"bus,omitempty" default:"default" doc:"name or ARN of the bus" example:"orders"`
 	aws.Settings `yaml:",inline"`
-	Resources    []string `yaml:"resources,omitempty" doc:"resources of each event; default: those it came with, else its subject"`
-	IDField      string   `yaml:"id_field,omitempty" default:"metadata.id" doc:"where in the detail the event's id is put, if nothing is there; none: nowhere"`
-	Trace        string   `yaml:"trace,omitempty" default:"AWSTraceHeader" doc:"the entry of the event's metadata that is sent as the X-Ray trace header; none: no header"`
+	Resources    []config.Text `yaml:"resources,omitempty" sees:"event,log" doc:"resources of each event; those that come out empty are left out; default: those it came with, else its subject" example:"[\"arn:shop:order/{{ data.orderId }}\"]"`
+	IDField      string        `yaml:"id_field,omitempty" default:"metadata.id" doc:"where in the detail the event's id is put, if nothing is there; none: nowhere"`
+	Trace        string        `yaml:"trace,omitempty" default:"AWSTraceHeader" doc:"the entry of the event's metadata that is sent as the X-Ray trace header; none: no header"`
 }
 
 // Target implements sinks.Target.
@@ -87,6 +87,7 @@ type Sink struct {
 	now       func() time.Time
 	transport http.RoundTripper // nil: the network
 	idPath    []string
+	resources *resources // of the config; nil: the event's own
 
 	mu      sync.Mutex
 	aws     awssdk.Config
@@ -100,7 +101,11 @@ const calls = 8
 
 // Open makes the sink; it does not connect.
 func Open(_ context.Context, c Config, env sinks.Env) (sinks.Sink, error) {
-	return open(c, env, nil), nil
+	s := open(c, env, nil)
+	if s.resources != nil && s.resources.err != nil {
+		return nil, s.resources.err
+	}
+	return s, nil
 }
 
 func open(c Config, env sinks.Env, transport http.RoundTripper) *Sink {
@@ -115,6 +120,7 @@ func open(c Config, env sinks.Env, transport http.RoundTripper) *Sink {
 	if c.IDField != none {
 		s.idPath = strings.Split(c.IDField, ".")
 	}
+	s.resources = newResources(c.Resources)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

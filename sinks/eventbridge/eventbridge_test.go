@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
 	"github.com/leatdev/leat/pipeline/event"
@@ -108,8 +109,8 @@ func TestEntry(t *testing.T) {
 		{name: "subject", change: func(e *event.Recorded) { e.Subject = "order/7" }, want: with(func(e *awsfake.Entry) { e.Resources = []string{"order/7"} })},
 		{name: "resources it came with", change: func(e *event.Recorded) { e.Subject, e.Metadata = "s", []byte(`{"resources":["a","b"]}`) },
 			want: with(func(e *awsfake.Entry) { e.Resources = []string{"a", "b"} })},
-		{name: "resources of the config", config: Config{Resources: []string{"r"}}, change: func(e *event.Recorded) { e.Subject = "s" },
-			want: with(func(e *awsfake.Entry) { e.Resources = []string{"r"} })},
+		{name: "resources of the config", config: Config{Resources: []config.Text{{Source: "r"}, {Source: "{{ data.missing }}"}, {Source: "about/{{ subject }}"}}}, change: func(e *event.Recorded) { e.Subject = "s" },
+			want: with(func(e *awsfake.Entry) { e.Resources = []string{"r", "about/s"} })},
 		{name: "trace", change: func(e *event.Recorded) { e.SetMeta("AWSTraceHeader", "Root=1-2-3") }, want: with(func(e *awsfake.Entry) { e.TraceHeader = "Root=1-2-3" })},
 		{name: "cloudevents", change: func(e *event.Recorded) { e.Raw = []byte(`{"specversion":"1.0","id":"e-000001"}`) },
 			want: with(func(e *awsfake.Entry) {

@@ -16,7 +16,7 @@ func (c Config) Check(ctx context.Context, env sinks.Env) []check.Finding {
 	if err != nil {
 		return []check.Finding{check.Problemf("%v", err)}
 	}
-	defer s.Close() //nolint:errcheck // it never fails
+	defer s.Close()
 	if _, err := s.ready(ctx); err != nil {
 		return []check.Finding{feed.Finding(err)}
 	}

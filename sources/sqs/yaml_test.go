@@ -40,10 +40,10 @@ func TestYAML(t *testing.T) {
 		t.Errorf("source (-want +got):\n%s", diff)
 	}
 	for i, want := range []any{
-		ebsink.Config{Bus: "orders", Settings: aws.Settings{Endpoint: "http://127.0.0.1:5000"}, Resources: []string{"a"}, IDField: "metadata.id", Trace: "AWSTraceHeader"},
+		ebsink.Config{Bus: "orders", Settings: aws.Settings{Endpoint: "http://127.0.0.1:5000"}, Resources: []config.Text{{Source: "a"}}, IDField: "metadata.id", Trace: "AWSTraceHeader"},
 		sqssink.Config{Queue: "out.fifo", Group: config.Expr{Source: "data.tenant"}, Attributes: map[string]config.Expr{"tenant": {Source: "data.tenant"}}},
 	} {
-		if diff := cmp.Diff(want, p.Steps[i+1].Forward.Sink.Config, cmpopts.IgnoreFields(config.Expr{}, "Pos")); diff != "" {
+		if diff := cmp.Diff(want, p.Steps[i+1].Forward.Sink.Config, cmpopts.IgnoreFields(config.Expr{}, "Pos"), cmpopts.IgnoreFields(config.Text{}, "Pos")); diff != "" {
 			t.Errorf("sink (-want +got):\n%s", diff)
 		}
 	}
