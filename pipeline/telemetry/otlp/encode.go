@@ -194,7 +194,7 @@ func value(b []byte, v attribute.Value) []byte {
 	case attribute.FLOAT64SLICE:
 		return list(b, v.AsFloat64Slice(), float)
 	}
-	return str(b, v.Emit())
+	return str(b, v.String())
 }
 
 func list[T any](b []byte, all []T, one func([]byte, T) []byte) []byte {

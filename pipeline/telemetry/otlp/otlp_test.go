@@ -164,15 +164,15 @@ func TestAnswers(t *testing.T) {
 		requests int
 		warned   string
 	}{
-		{name: "refused for good", answer: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad key", 401) }, requests: 1, warned: "3 spans are lost: the collector answers 401 Unauthorized: \"bad key"},
+		{name: "refused for good", answer: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad key", http.StatusUnauthorized) }, requests: 1, warned: "3 spans are lost: the collector answers 401 Unauthorized: \"bad key"},
 		{name: "busy at first", answer: func(w http.ResponseWriter, _ *http.Request) {
 			if answers++; answers == 1 {
-				w.WriteHeader(503)
+				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 		}, requests: 2},
 		{name: "busy for longer than there is time", timeout: time.Second, answer: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "60")
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 		}, requests: 1, warned: "3 spans are lost: the collector answers 429"},
 		{name: "refused in part", answer: func(w http.ResponseWriter, _ *http.Request) {
 			partial := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 2)
