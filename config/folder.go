@@ -70,10 +70,11 @@ func (l *loader) seeFolder(name string) {
 	if l.opts.Seen == nil || l.opts.Folder != nil {
 		return
 	}
-	_ = filepath.WalkDir(name, func(file string, d fs.DirEntry, err error) error {
+	dir := os.DirFS(name)
+	_ = fs.WalkDir(dir, ".", func(file string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && filepath.Ext(file) == ".json" {
-			b, err := os.ReadFile(file)
-			l.opts.Seen(file, b, err)
+			b, err := fs.ReadFile(dir, file)
+			l.opts.Seen(filepath.Join(name, file), b, err)
 		}
 		return nil
 	})
