@@ -94,6 +94,7 @@ func (r *relay) open(ctx context.Context) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	r.paused.Store(all[i].Paused)
+	r.metrics.Paused(all[i].Paused)
 	r.head.Store(head.Position)
 	at := all[i].Position
 	if t, ok := r.target.(*tableTarget); ok {

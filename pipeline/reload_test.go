@@ -437,6 +437,7 @@ func TestPauseOfARelay(t *testing.T) {
 		r.start()
 		sleepFor(time.Minute)
 		same(r, "after a restart", len(r.sink("out").ids()), 0)
+		same(r, "metric", r.counter("leat_relay_paused", "pipeline", "b"), 1)
 		pause.Resume = true
 		if err := r.daemon.Pause(context.Background(), pause); err != nil {
 			t.Fatal(err)
