@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	_ "modernc.org/sqlite"
@@ -32,13 +33,13 @@ func main() {
 	if len(os.Args) > 1 {
 		path = os.Args[1]
 	}
-	if err := run(context.Background(), path); err != nil {
+	if err := run(context.Background(), os.Stdout, path); err != nil {
 		fmt.Fprintln(os.Stderr, "shop:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, path string) error {
+func run(ctx context.Context, out io.Writer, path string) error {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(10000)")
 	if err != nil {
 		return err
@@ -61,10 +62,10 @@ func run(ctx context.Context, path string) error {
 	ctx = outbox.Because(ctx, outbox.Base{ID: "visit-1", User: "ann"})
 	for _, o := range []Order{{"o-1", "ann", 120}, {"o-2", "ann", 80.5}, {"o-3", "ann", -1}} {
 		if err := s.place(ctx, o); err != nil {
-			fmt.Println(o.ID, "is not placed:", err)
+			fmt.Fprintln(out, o.ID, "is not placed:", err)
 			continue
 		}
-		fmt.Println(o.ID, "is placed")
+		fmt.Fprintln(out, o.ID, "is placed")
 	}
 	return nil
 }

@@ -50,21 +50,21 @@ func (p *Plan) chance(of float64) bool {
 }
 
 // decide says what happens to a call before and after it has had its effect. Tables are made in peace.
-func (p *Plan) decide(op string) (before error, then after) {
+func (p *Plan) decide(op string) (then after, before error) {
 	if p == nil || op == "CreateTable" || op == "DescribeTable" {
-		return nil, fine
+		return fine, nil
 	}
 	switch {
 	case p.chance(p.Throttle):
-		return &fault{status: 400, code: "ProvisionedThroughputExceededException", message: "The level of configured provisioned throughput for the table was exceeded"}, fine
+		return fine, &fault{status: 400, code: "ProvisionedThroughputExceededException", message: "The level of configured provisioned throughput for the table was exceeded"}
 	case p.chance(p.Fail):
-		return &fault{status: 500, code: "InternalServerError", message: "Internal server error"}, fine
+		return fine, &fault{status: 500, code: "InternalServerError", message: "Internal server error"}
 	case p.chance(p.Lose):
-		return nil, cut
+		return cut, nil
 	case p.chance(p.Break):
-		return nil, broken
+		return broken, nil
 	}
-	return nil, fine
+	return fine, nil
 }
 
 func (p *Plan) conflicts() bool { return p != nil && p.chance(p.Conflict) }

@@ -130,7 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	before, after := s.plan.decide(op)
+	after, before := s.plan.decide(op)
 	var out any
 	if before != nil {
 		err = before

@@ -36,11 +36,11 @@ func streamOf(i item) (*stream, error) {
 }
 
 // item makes the head's item.
-func (s *stream) item(name event.Stream) item {
+func (st *stream) item(name event.Stream) item {
 	i := key(streamPK(name), headSK)
-	i["r"], i["p"], i["f"], i["cr"], i["up"] = num(s.revision), num(s.position), num(s.from), num(s.created.UnixMicro()), num(s.updated.UnixMicro())
-	if len(s.tail) > 0 {
-		i["k"] = bin(appendPlaces(nil, s.tail))
+	i["r"], i["p"], i["f"], i["cr"], i["up"] = num(st.revision), num(st.position), num(st.from), num(st.created.UnixMicro()), num(st.updated.UnixMicro())
+	if len(st.tail) > 0 {
+		i["k"] = bin(appendPlaces(nil, st.tail))
 	}
 	i[indexPK], i[indexSK] = str(indexed(escape(name.Type))), str(indexed(escape(name.ID)))
 	return i

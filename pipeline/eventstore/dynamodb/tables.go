@@ -183,6 +183,9 @@ func (t *Tables) commit(ctx context.Context, w *table.Write) (journal string, er
 		}
 		if cp := w.Checkpoint; cp != nil {
 			info.Position, info.Epoch, info.Updated = cp.To, cp.Epoch, t.s.now().UTC()
+			if cp.Resent > 0 {
+				info.Resent = cp.Resent
+			}
 		}
 		journal = ""
 		if weigh(items) > transactBytes/2 || len(items)+len(c.writes())+1 > most {

@@ -350,11 +350,12 @@ func (w *writer) within(ctx context.Context, c *change, u *eventstore.Unit, writ
 
 // judge adds a unit, unless it is larger than any transaction.
 func (w *writer) judge(ctx context.Context, d *draft, u *eventstore.Unit, effects plan.Effects) error {
-	if err := tooLarge(u); err != nil {
-		u.Result = eventstore.Result{Status: eventstore.Refused, Err: err}
-		return nil
+	large := tooLarge(u)
+	if large == nil {
+		return d.plan.Add(ctx, u, effects)
 	}
-	return d.plan.Add(ctx, u, effects)
+	u.Result = eventstore.Result{Status: eventstore.Refused, Err: large}
+	return nil
 }
 
 // took takes a committed draft into memory and wakes those who wait for it.
