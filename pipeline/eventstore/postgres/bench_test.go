@@ -74,7 +74,7 @@ const unique = 1 << 40 // streams: each append makes a new one
 // BenchmarkAppend has callers that append one event each, and wait for the answer.
 func BenchmarkAppend(b *testing.B) {
 	for _, bb := range []struct{ callers, events, streams int }{
-		{1, 1, 1000}, {32, 1, 1000}, {32, 1, unique}, {1024, 1, 1000}, {1024, 1, unique}, {32, 1, 1}, {256, 1, 1}, {1, 100, 1000}, {4, 100, 1000}, {1, 1000, 1000},
+		{1, 1, 1000}, {32, 1, 1000}, {32, 1, unique}, {1024, 1, 1000}, {1024, 1, unique}, {32, 1, 1}, {256, 1, 1}, {1024, 1, 1}, {1, 100, 1000}, {4, 100, 1000}, {1, 1000, 1000},
 	} {
 		streams := fmt.Sprint(bb.streams)
 		if bb.streams == unique {
