@@ -260,7 +260,16 @@ type slot struct {
 	pipeline string
 	mu       sync.RWMutex
 	handler  http.Handler
+	checks   bool // the handler, or the last one, checks itself who sends
 	remove   func()
+}
+
+// Authenticates reports whether the source's handler checks itself who sends (admin.Authenticating). While the pipeline
+// changes it is what it was, so that senders are told to come again and not that they are strangers.
+func (s *slot) Authenticates() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.checks
 }
 
 // ServeHTTP implements http.Handler.
@@ -278,6 +287,10 @@ func (s *slot) set(h http.Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.handler = h
+	if h != nil {
+		a, ok := h.(interface{ Authenticates() bool })
+		s.checks = ok && a.Authenticates()
+	}
 }
 
 func (s *slot) free() bool {
@@ -294,7 +307,8 @@ func (d *Daemon) mount(pipeline, pattern string, h http.Handler) (func(), error)
 	s := d.slots[pattern]
 	d.mu.Unlock()
 	if s == nil || !s.free() {
-		s = &slot{pipeline: pipeline, handler: h}
+		s = &slot{pipeline: pipeline}
+		s.set(h)
 		var err error
 		if s.remove, err = d.o.Mux.Mount(pattern, s); err != nil {
 			return nil, err

@@ -212,11 +212,13 @@ func (s *Server) admit(who *caller, scope Scope, h http.Header) *wire.Problem {
 
 // guardMounted is guard for a source's handler, which bounds bodies itself.
 func (s *Server) guardMounted(next http.Handler) http.Handler {
-	if a, ok := next.(Authenticating); s.door.Load().anyone != nil || ok && a.Authenticates() {
-		return next
-	}
+	own, checks := next.(Authenticating)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := s.door.Load()
+		if d.anyone != nil || checks && own.Authenticates() { // asked each time: a reload may change the source
+			next.ServeHTTP(w, r)
+			return
+		}
 		find := d.of
 		if strings.HasPrefix(r.Header.Get("Authorization"), sigV4) && r.Header.Get("x-api-key") == "" {
 			find = func(r *http.Request) (*caller, *wire.Problem) { return d.signed(r, time.Now()) }
