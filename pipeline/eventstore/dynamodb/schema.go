@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/leatdev/leat/pipeline/aws"
-	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
 // version is that of the layout.
@@ -118,9 +117,4 @@ func (c *Config) table() *dynamodb.CreateTableInput {
 		in.GlobalSecondaryIndexes[0].ProvisionedThroughput = in.ProvisionedThroughput
 	}
 	return in
-}
-
-// Verify implements eventstore.Store: the log is dense, each stream's revisions too, and heads say what the log says.
-func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v eventstore.Verified, err error) {
-	return s.verify(ctx, report)
 }

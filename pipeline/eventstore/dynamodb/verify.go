@@ -8,7 +8,8 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
-func (s *Store) verify(ctx context.Context, report func(eventstore.Fault)) (v eventstore.Verified, err error) {
+// Verify implements eventstore.Store: the log is dense, each stream's revisions too, and heads say what the log says.
+func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v eventstore.Verified, err error) {
 	if err := s.ready(ctx); err != nil {
 		return v, err
 	}

@@ -593,7 +593,7 @@ func groups(ws []*plan.Write, room int) [][]*plan.Write {
 
 // tooLarge refuses a unit that no transaction takes, in words.
 func tooLarge(u *eventstore.Unit) error {
-	bytes, items := 0, cost(u)
+	items := cost(u)
 	streams := map[event.Stream]bool{}
 	for i := range u.Appends {
 		if name := u.Appends[i].Stream; !streams[name] {
@@ -613,7 +613,7 @@ func tooLarge(u *eventstore.Unit) error {
 			}
 		}
 	}
-	if bytes = weightOf(u); bytes > transactBytes {
+	if bytes := weightOf(u); bytes > transactBytes {
 		return fmt.Errorf("%w: the unit has about %d bytes; a transaction of DynamoDB holds 4 MB", eventstore.ErrTooLarge, bytes)
 	}
 	if items > most {
