@@ -76,7 +76,7 @@ func Outage(err error) bool {
 	var c *pgconn.ConnectError
 	var n net.Error
 	return err != nil && (errors.As(err, &c) || errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) || err.Error() == "conn closed")
+		errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pgconn.ErrConnClosed))
 }
 
 func outageCode(code string) bool {
