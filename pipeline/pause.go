@@ -78,8 +78,8 @@ func (d *Daemon) follow(ctx context.Context, x *post) error {
 		d.mu.Unlock()
 		// It stays open: what is sent to its source meanwhile must fail and not be taken as nobody's.
 		d.halt(x)
-		x.pipe.setState("paused")
 		d.o.Log.Info("the pipeline is paused", "pipeline", x.cfg.Name)
+		x.pipe.setState("paused") // and said so before anybody can ask
 		return nil
 	}
 	if err := d.change(x, func(*post) {}, nil); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,26 +33,31 @@ func TestMain(m *testing.M) {
 // child is a running leat.
 type child struct {
 	cmd    *exec.Cmd
-	stderr syncBuffer
+	stderr stderr
 	done   chan struct{}
 	err    error
 }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+// stderr is what a child has said, in a file that it writes itself: what it said before it answered a request is there
+// when the answer is. A pipe would be copied by a goroutine of this process, some time later.
+type stderr struct{ f *os.File }
+
+func newStderr(t testing.TB) stderr {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "stderr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return stderr{f}
 }
 
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+func (s stderr) String() string {
+	b, err := os.ReadFile(s.f.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
 func startLeat(t testing.TB, dir string, env []string, args ...string) *child {
@@ -70,7 +74,8 @@ func startProgram(t testing.TB, dir string, env []string, program string, args .
 	c := &child{cmd: exec.Command(program, args...), done: make(chan struct{})}
 	c.cmd.Dir = dir
 	c.cmd.Env = append(append(os.Environ(), childEnv+"=1", "NO_COLOR=1"), env...)
-	c.cmd.Stderr = &c.stderr
+	c.stderr = newStderr(t)
+	c.cmd.Stderr = c.stderr.f
 	c.cmd.Stdout = io.Discard
 	c.start(t)
 	return c

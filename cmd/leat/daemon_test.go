@@ -79,7 +79,8 @@ func startLeatTo(t testing.TB, dir string, stdout *os.File, args ...string) *chi
 		t.Fatal(err)
 	}
 	c := &child{cmd: exec.Command(self, args...), done: make(chan struct{})}
-	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = dir, stdout, &c.stderr
+	c.stderr = newStderr(t)
+	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = dir, stdout, c.stderr.f
 	c.cmd.Env = append(os.Environ(), childEnv+"=1", "NO_COLOR=1")
 	c.start(t)
 	return c

@@ -46,7 +46,8 @@ func startTail(t *testing.T, env []string, args ...string) (*child, *os.File) {
 	c := &child{cmd: exec.Command(self, append([]string{"tail"}, args...)...), done: make(chan struct{})}
 	c.cmd.Dir = t.TempDir()
 	c.cmd.Env = append(append(os.Environ(), childEnv+"=1", "NO_COLOR=1", "GORACE=atexit_sleep_ms=10"), env...)
-	c.cmd.Stdout, c.cmd.Stderr = w, &c.stderr
+	c.stderr = newStderr(t)
+	c.cmd.Stdout, c.cmd.Stderr = w, c.stderr.f
 	c.start(t)
 	w.Close()
 	return c, r

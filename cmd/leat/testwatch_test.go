@@ -50,8 +50,8 @@ tests:
 	c := exec.Command(self, "test", "--watch", "p.yaml")
 	c.Dir = dir
 	c.Env = append(os.Environ(), childEnv+"=1", "NO_COLOR=1")
-	var words syncBuffer
-	c.Stderr = &words
+	words := newStderr(t)
+	c.Stderr = words.f
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
