@@ -39,6 +39,12 @@ func key(p, s string) item { return item{pk: str(p), sk: str(s)} }
 // pad gives a number whose text sorts as it does.
 func pad(n int64) string { return fmt.Sprintf("%019d", n) }
 
+// unpad reads what pad has written, in base ten: fmt.Sscan would take the zeros in front for base eight.
+func unpad(s string) (int64, bool) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil
+}
+
 func logPK(b int64) string { return "L#" + strconv.FormatInt(b, 10) }
 
 // streamPK has the type's length in front: both parts may hold any byte.

@@ -69,8 +69,7 @@ func (k *known) read(ctx context.Context, batch []*request, counts []int) error 
 	for _, i := range found {
 		switch p := text(i, pk); {
 		case p == outboxPK:
-			var id int64
-			if _, err := fmt.Sscan(text(i, sk), &id); err == nil {
+			if id, ok := unpad(text(i, sk)); ok {
 				k.rows[id] = true
 			}
 		case streams[p] != (event.Stream{}):

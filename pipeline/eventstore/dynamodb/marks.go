@@ -2,8 +2,8 @@ package dynamodb
 
 import (
 	"context"
-	"fmt"
 	"iter"
+	"math"
 	"strings"
 	"time"
 
@@ -101,7 +101,11 @@ func (s *Store) PruneMarks(ctx context.Context, pipeline, prefix string, before 
 const outboxPK = "O"
 
 // ReadOutbox implements eventstore.Outbox.
-func (s *Store) ReadOutbox(ctx context.Context, but []int64, most, bytes int) (out []eventstore.OutboxRow, err error) {
+//
+// A query is no snapshot: between what it reads first and what it reads last, a transaction may put a row where the query
+// has passed, and the one behind it a row where it has not. So rows are read twice, and given up to the first that the
+// first reading did not have: what was committed before any of these, the second reading has seen.
+func (s *Store) ReadOutbox(ctx context.Context, but []int64, most, bytes int) ([]eventstore.OutboxRow, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -109,13 +113,39 @@ func (s *Store) ReadOutbox(ctx context.Context, but []int64, most, bytes int) (o
 	for _, id := range but {
 		skip[id] = true
 	}
+	rows, err := s.outboxRows(ctx, skip, math.MaxInt64, most, bytes)
+	for err == nil && len(rows) > 0 {
+		before := map[int64]bool{}
+		for i := range rows {
+			before[rows[i].ID] = true
+		}
+		rows, err = s.outboxRows(ctx, skip, rows[len(rows)-1].ID, most, bytes)
+		n := 0
+		for n < len(rows) && before[rows[n].ID] {
+			n++
+		}
+		if n > 0 || len(rows) == 0 {
+			rows = rows[:n]
+			break
+		}
+	}
+	if err != nil {
+		return nil, s.reading(ctx, err)
+	}
+	return rows, nil
+}
+
+// outboxRows reads rows up to an id.
+func (s *Store) outboxRows(ctx context.Context, skip map[int64]bool, last int64, most, bytes int) (out []eventstore.OutboxRow, err error) {
 	size := 0
-	err = s.pages(ctx, query{pk: outboxPK}, func(page []item) (bool, error) {
+	q := query{pk: outboxPK, cond: "sk <= :last", values: item{":last": str(pad(last))}}
+	err = s.pages(ctx, q, func(page []item) (bool, error) {
 		for _, i := range page {
-			r := eventstore.OutboxRow{Body: blob(i, "body")}
-			if _, err := fmt.Sscan(text(i, sk), &r.ID); err != nil || skip[r.ID] {
+			id, ok := unpad(text(i, sk))
+			if !ok || skip[id] {
 				continue
 			}
+			r := eventstore.OutboxRow{ID: id, Body: blob(i, "body")}
 			r.Written, _ = time.Parse(time.RFC3339Nano, text(i, "written")) // it is for people
 			if size += len(r.Body); len(out) == most || (len(out) > 0 && size > bytes) {
 				return false, nil
@@ -124,7 +154,7 @@ func (s *Store) ReadOutbox(ctx context.Context, but []int64, most, bytes int) (o
 		}
 		return true, nil
 	})
-	return out, s.reading(ctx, err)
+	return out, err
 }
 
 // DropOutbox implements eventstore.Outbox.

@@ -74,8 +74,7 @@ func (s *Store) before(ctx context.Context, position int64) (found item, err err
 	q := query{pk: logPK(bucket(position)), cond: "sk < :at", values: item{":at": str(pad(position))}, backwards: true, limit: 1}
 	err = s.pages(ctx, q, func(page []item) (bool, error) {
 		if len(page) > 0 {
-			var first int64
-			if _, err := fmt.Sscan(text(page[0], sk), &first); err == nil && first+max(1, number(page[0], "n")) > position {
+			if first, ok := unpad(text(page[0], sk)); ok && first+max(1, number(page[0], "n")) > position {
 				found = page[0]
 			}
 		}
