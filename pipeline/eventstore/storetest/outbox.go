@@ -29,6 +29,17 @@ func testOutbox(f *fixture, has Features) {
 	f.same(read(), []string(nil))
 	woke := make(chan error, 1)
 	go func() { woke <- box.WaitOutbox(f.ctx) }()
+	for range 20 { // ids that begin with any digit and have more than one
+		gone := has.PutOutbox(f, f.s, "gone")
+		rows, err := box.ReadOutbox(f.ctx, nil, 100, 1<<20)
+		f.ok(err)
+		if len(rows) != 1 || rows[0].ID != gone {
+			f.Fatalf("row %d is read as %+v", gone, rows)
+		}
+		u := unit()
+		u.Outbox = []int64{gone}
+		f.status(f.commit(u), eventstore.Done)
+	}
 	ids := make([]int64, 4)
 	for i, body := range []string{"one", "two", "three", "four"} {
 		ids[i] = has.PutOutbox(f, f.s, body)

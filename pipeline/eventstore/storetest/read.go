@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,6 +122,29 @@ func (f *fixture) live(n int) []*event.Recorded {
 		}
 	}
 	return out
+}
+
+// testReadsFromAnywhere begins at each position of a log whose units are small and large: a backend may keep several events
+// of a large one in one row, and a reader begins in the middle of it.
+func testReadsFromAnywhere(f *fixture) {
+	for n, size := range []int{7, 130, 1, 110} {
+		var ids []string
+		for k := range size {
+			ids = append(ids, fmt.Sprintf("%d-%d", n, k))
+		}
+		f.append(fmt.Sprintf("a/%d", n%2), ids...)
+	}
+	all := f.all(eventstore.ReadOptions{})
+	if len(all) != 248 {
+		f.Fatalf("the log has %d events", len(all))
+	}
+	for i := range all {
+		at := int64(i + 1)
+		f.same(f.all(eventstore.ReadOptions{From: at, Max: 12}), all[i:min(i+12, len(all))])
+		back := f.all(eventstore.ReadOptions{From: at, Max: 12, Backwards: true})
+		slices.Reverse(back)
+		f.same(back, all[max(0, i-11):i+1])
+	}
 }
 
 func testReads(f *fixture) {

@@ -60,6 +60,7 @@ func Run(t *testing.T, f Features, open Open) {
 		{"TableBesideStore", testTableBesideStore, f.NoTables},
 		{"Bodies", func(fx *fixture) { testBodies(fx, f) }, false},
 		{"Reads", testReads, false},
+		{"ReadsFromAnywhere", testReadsFromAnywhere, false},
 		{"Streams", testStreams, false},
 		{"Time", testTime, false},
 		{"Dense", testDense, false},
