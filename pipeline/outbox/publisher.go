@@ -71,14 +71,24 @@ func (p *Publisher) write(ctx context.Context, db DB, ms []Message) error {
 	if err != nil {
 		return err
 	}
-	ids, bodies := make([]string, len(ms)), make([][]byte, len(ms))
-	for i, m := range ms {
-		if ids[i], bodies[i], err = p.encode(ctx, m); err != nil {
-			return err
-		}
+	ids, bodies, err := p.Encode(ctx, ms)
+	if err != nil {
+		return err
 	}
 	if err := db.insert(ctx, table, ids, bodies); err != nil {
 		return fmt.Errorf("outbox: write %d events: %w", len(ms), err)
 	}
 	return nil
+}
+
+// Encode gives the ids of events and the bodies that are written for them, for outboxes in databases of other kinds
+// (dynamodb is one). A publisher that does nothing else needs no database: New(nil, …).
+func (p *Publisher) Encode(ctx context.Context, ms []Message) (ids []string, bodies [][]byte, err error) {
+	ids, bodies = make([]string, len(ms)), make([][]byte, len(ms))
+	for i, m := range ms {
+		if ids[i], bodies[i], err = p.encode(ctx, m); err != nil {
+			return nil, nil, err
+		}
+	}
+	return ids, bodies, nil
 }

@@ -31,10 +31,13 @@ const (
 )
 
 // Stop ends the faults: from now on everything works.
-func (p *Plan) Stop() {
+func (p *Plan) Stop() { p.Pause(true) }
+
+// Pause holds the faults back, or lets them go on.
+func (p *Plan) Pause(off bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.off = true
+	p.off = off
 }
 
 func (p *Plan) chance(of float64) bool {

@@ -11,3 +11,6 @@ func Die(ctx context.Context, s *Store, w *table.Write) (bool, error) {
 	journal, err := (&Tables{s}).commit(ctx, w)
 	return journal != "", err
 }
+
+// Pad gives a number as the sort keys have it.
+var Pad = pad
