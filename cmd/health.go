@@ -106,7 +106,11 @@ func (a *app) healthcheckCommand() *cobra.Command {
 		if ready {
 			path = "/readyz"
 		}
-		status, body, err := client.Get(ctx, path)
+		accept := ""
+		if a.json {
+			accept = "application/json"
+		}
+		status, body, err := client.GetAs(ctx, path, accept)
 		var timedOut net.Error
 		if errors.As(err, &timedOut) && timedOut.Timeout() {
 			return environment(fmt.Errorf("no answer within %s", timeout))
@@ -116,7 +120,12 @@ func (a *app) healthcheckCommand() *cobra.Command {
 		}
 		words := strings.TrimSpace(string(body))
 		if a.json {
-			if err := writeLine(a.out, map[string]any{"ok": status == 200, "status": status, "words": words}); err != nil {
+			answer := map[string]any{}
+			if json.Unmarshal(body, &answer) == nil { // else an older daemon's, which has words alone
+				words, _ = answer["words"].(string)
+			}
+			answer["ok"], answer["status"], answer["words"] = status == 200, status, words
+			if err := writeLine(a.out, answer); err != nil {
 				return err
 			}
 		} else if status == 200 && !a.quiet {
@@ -145,6 +154,10 @@ type status struct {
 		Filtered  int64  `json:"filtered"`
 		InFlight  int64  `json:"in_flight"`
 		Parked    int64  `json:"parked"`
+		Replica   string `json:"replica"`
+		Source    string `json:"source"`
+		Intake    string `json:"intake"`
+		Standby   bool   `json:"standby"`
 		Relays    []struct {
 			Name     string  `json:"name"`
 			Kind     string  `json:"kind"`
@@ -161,6 +174,35 @@ type status struct {
 	} `json:"pipelines"`
 	Works  []control.Work `json:"works"`
 	Config control.Config `json:"config"`
+}
+
+// duties prints, for each pipeline that several replicas may run, what this one does of it and what it stands by for.
+func (a *app) duties(s *status) {
+	for i := range s.Pipelines {
+		p := &s.Pipelines[i]
+		if p.Replica == "" {
+			continue
+		}
+		var owns, others []string
+		duty := func(name, owner string, standby bool) {
+			if standby {
+				others = append(others, fmt.Sprintf("%s (%s)", name, cmp.Or(owner, "nobody")))
+			} else {
+				owns = append(owns, name)
+			}
+		}
+		if p.Source != "" {
+			duty("source "+p.Source, p.Intake, p.Standby)
+		}
+		for _, r := range p.Relays {
+			duty(r.Name, r.Owner, r.Standby)
+		}
+		line := fmt.Sprintf("%s: replica %s does %s", p.Name, p.Replica, cmp.Or(strings.Join(owns, ", "), "nothing"))
+		if len(others) > 0 {
+			line += "; stands by for " + strings.Join(others, ", ")
+		}
+		fmt.Fprintln(a.out, line)
+	}
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -190,8 +232,11 @@ func (a *app) statusCommand() *cobra.Command {
 		g := newGrid(a.out, a.outColor(), "PIPELINE", "STATE", ">RECEIVED", ">FILTERED", ">COMMITTED", ">IN FLIGHT", ">PARKED")
 		for _, p := range s.Pipelines {
 			state := p.State
-			if p.Paused == "intake" {
+			switch {
+			case p.Paused == "intake":
 				state += ", intake paused"
+			case p.Standby:
+				state += ", source read by " + cmp.Or(p.Intake, "nobody")
 			}
 			if err := g.add(p.Name, state, number(p.Received), number(p.Filtered), number(p.Committed+p.Delivered), number(p.InFlight), number(p.Parked)); err != nil {
 				return err
@@ -222,6 +267,7 @@ func (a *app) statusCommand() *cobra.Command {
 		if err := g.done(); err != nil {
 			return err
 		}
+		a.duties(&s)
 		for i := range s.Works {
 			if w := &s.Works[i]; !w.Over() {
 				fmt.Fprintf(a.out, "%s %s: %s of %s, %s\n", w.Kind, w.Target, number(w.Done), number(w.Total), w.State)

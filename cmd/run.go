@@ -310,6 +310,7 @@ func daemonOf(soft context.Context, d *pipeline.Daemon) *admin.Daemon {
 			return d.Ready()
 		},
 		Status:   func() any { return d.Status() },
+		Duties:   func() any { return d.Duties() },
 		Store:    d.StoreWithTables,
 		Stores:   d.StoreNames,
 		Retry:    d.RetryPoison,

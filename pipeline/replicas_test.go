@@ -79,6 +79,36 @@ func (c *crew) owners(r *rig) string {
 // count gives how many seats an owner has.
 func count(owners, owner string) int { return strings.Count(owners, "="+owner) }
 
+// mine gives the relays of an owner out of what owners gave, as they are called.
+func mine(owners, owner string) (out []string) {
+	for _, x := range strings.Fields(owners) {
+		if name, o, _ := strings.Cut(x, "="); o == owner {
+			if name = "forward catch " + name; len(name) > len("forward catch x") {
+				name = strings.Replace(name, "forward catch", "project", 1)
+			}
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// duties says what a replica does and stands by for, as it tells.
+func duties(r *rig) string {
+	var does, others []string
+	for _, d := range r.daemon.Duties() {
+		name := d.Source + d.Relay
+		switch {
+		case d.Standby && d.Owner != "" && d.Owner != r.o.Instance:
+			others = append(others, name)
+		case !d.Standby && d.Owner == r.o.Instance:
+			does = append(does, name)
+		default:
+			does = append(does, fmt.Sprintf("%+v", d))
+		}
+	}
+	return strings.Join(does, ", ") + "; stands by for " + strings.Join(others, ", ")
+}
+
 // severed is a store that cannot be reached any more.
 func severed(r *rig) {
 	r.store.breaks(func(string) error { return errors.New("connection lost") }, nil)
@@ -179,6 +209,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 			}
 		}
 		same(b, "b stands by for", standby, 2)
+		same(b, "duties of b", duties(b), "feed, "+strings.Join(mine(owners, "b"), ", ")+"; stands by for "+strings.Join(mine(owners, "a"), ", "))
 		if err := b.daemon.Ready(); err != nil {
 			t.Errorf("a replica that stands by is ready, not %v", err)
 		}
@@ -190,6 +221,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 
 		b.drain()
 		b.ok()
+		same(b, "seats that b says another has taken over", b.log.count("given up to another replica"), 0)
 		sleepFor(2 * time.Second)
 		same(a, "b has gone", count(c.owners(a), "a"), 4)
 		a.feed().send(order("e-40", "o", 1)).is("committed")
@@ -325,17 +357,23 @@ func TestIntakeAlone(t *testing.T) {
 			t.Errorf("who waits says %+v", st)
 		}
 		same(a, "metrics", [2]int{reads.counter("leat_intake_owner", "pipeline", "p"), waits.counter("leat_intake_owner", "pipeline", "p")}, [2]int{1, 0})
+		same(a, "duties", [2]Duty{reads.daemon.Duties()[0], waits.daemon.Duties()[0]}, [2]Duty{
+			{Pipeline: "p", Source: "feed", Owner: reads.o.Instance},
+			{Pipeline: "p", Source: "feed", Owner: reads.o.Instance, Standby: true},
+		})
 		s := waits.feed().send(order("e-2", "o", 2))
 		sleepFor(time.Hour)
 		s.isNow("pending")
 		if err := waits.daemon.Ready(); err != nil {
 			t.Errorf("not ready: %v", err)
 		}
+		given := reads.log.count("given up to another replica") + waits.log.count("given up to another replica")
 		reads.drain()
 		reads.ok()
 		s.is("committed") // by the one that took over
 		waits.drain()
 		waits.ok()
+		same(a, "at the ends nobody says that another took over", reads.log.count("given up to another replica")+waits.log.count("given up to another replica"), given)
 		same(waits, "delivered", c.sinks["a"].ids(), []string{"e-1", "e-2"})
 	})
 }

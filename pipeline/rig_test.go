@@ -407,6 +407,15 @@ func (l *logBook) has(parts ...string) bool {
 	})
 }
 
+func (l *logBook) count(part string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		n += strings.Count(line, part)
+	}
+	return n
+}
+
 // ids gives the ids of events, in order.
 func ids(events []event.Recorded) []string {
 	out := make([]string, len(events))

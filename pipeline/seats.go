@@ -369,9 +369,17 @@ func (s *seats) give(x *seat, t *tenure) {
 		s.p.fail(fmt.Errorf("%s: %w", x.name, why))
 	case why != nil:
 		s.p.log.Warn("another replica takes over; standing by", "seat", x.name, "reason", why)
+	case s.replicas == nil || s.p.soft.Err() != nil || s.isRetired(x):
+		// The run, or its input, comes to its end: there is nobody to stand by.
 	default:
 		s.p.log.Info("given up to another replica; standing by", "seat", x.name)
 	}
+}
+
+func (s *seats) isRetired(x *seat) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return x.retired
 }
 
 // keep holds and takes leases until the relays stop and all seats are given up.

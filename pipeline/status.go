@@ -78,6 +78,10 @@ type PipelineStatus struct {
 	Parked  int64         `json:"parked"`
 	Oldest  *time.Time    `json:"oldest_parked,omitempty"`
 	Relays  []RelayStatus `json:"relays"`
+	// Replica is this replica's name where several may run the pipeline; Source is the plugin that it reads, "" while the
+	// intake is paused or where the relays read the log themselves.
+	Replica string `json:"replica,omitempty"`
+	Source  string `json:"source,omitempty"`
 	// Intake is the replica that reads a source of which one alone may be read; Standby: it is not this one.
 	Intake  string `json:"intake,omitempty"`
 	Standby bool   `json:"standby,omitempty"`
@@ -118,6 +122,10 @@ func (p *pipe) status(ctx context.Context) PipelineStatus {
 	p.room.mu.Unlock()
 	if n, oldest, err := p.store.CountParked(ctx, poison.Filter{Pipeline: p.cfg.Name}); err == nil && n > 0 {
 		s.Parked, s.Oldest = n, &oldest
+	}
+	s.Source = p.reading()
+	if p.seats != nil && p.seats.replicas != nil {
+		s.Replica = p.seats.me.Owner
 	}
 	s.Intake, s.Standby = p.seats.status(p.intake)
 	head, err := p.reader.Head(ctx)

@@ -357,6 +357,61 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+// TestProbesInJSON: who accepts JSON is told what the process does; of a listener with keys, who may read.
+func TestProbesInJSON(t *testing.T) {
+	r := run(t)
+	guarded := guarded(t, nil)
+	d := &admin.Daemon{Ready: func() error { return r.ready }, Duties: func() any { return []string{"source x"} }}
+	r.Attach(d)
+	guarded.Attach(d)
+	srv := httptest.NewServer(guarded)
+	defer srv.Close()
+	ask := func(url, key, accept string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", accept)
+		if key != "" {
+			req.Header.Set("x-api-key", key)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, strings.TrimSpace(string(b))
+	}
+	for _, tt := range []struct {
+		url, key, accept string
+		ready            error
+		status           int
+		want             string
+	}{
+		{r.url + "/readyz", "", "*/*", nil, 200, "ok"},
+		{r.url + "/readyz", "", "application/json", nil, 200, `{"ok":true,"words":"ok","duties":["source x"]}`},
+		{r.url + "/healthz", "", "text/html, application/json;q=0.9", nil, 200, `{"ok":true,"words":"ok","duties":["source x"]}`},
+		{r.url + "/readyz", "", "application/json", errors.New("down"), 503, `{"ok":false,"words":"down","duties":["source x"]}`},
+		{r.url + "/healthz", "", "application/json", errors.New("down"), 200, `{"ok":true,"words":"ok","duties":["source x"]}`},
+		{srv.URL + "/readyz", "", "application/json", nil, 200, `{"ok":true,"words":"ok"}`},
+		{srv.URL + "/readyz", "another-key-of-length", "application/json", nil, 200, `{"ok":true,"words":"ok"}`},
+		{srv.URL + "/readyz", readKey, "application/json", nil, 200, `{"ok":true,"words":"ok","duties":["source x"]}`},
+	} {
+		r.ready = tt.ready
+		if status, body := ask(tt.url, tt.key, tt.accept); status != tt.status || body != tt.want {
+			t.Errorf("%s for %q: %d %s, want %d %s", tt.url, tt.accept, status, body, tt.status, tt.want)
+		}
+	}
+	r.Attach(nil)
+	if status, body := ask(r.url+"/readyz", "", "application/json"); status != 503 || body != `{"ok":false,"words":"starting"}` {
+		t.Errorf("while it starts: %d %s", status, body)
+	}
+}
+
 func TestStartingAndNotReady(t *testing.T) {
 	r := run(t)
 	get := func(path string) (int, string) {

@@ -18,7 +18,6 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
-	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
 // Daemon is what the listener needs of a running daemon. Functions that are nil are not offered.
@@ -29,6 +28,9 @@ type Daemon struct {
 	Ready func() error
 	// Status gives what /api/v1/status answers as JSON.
 	Status func() any
+	// Duties gives what this process does and what it stands by for, as JSON; it does not wait for anything. Nil: it has
+	// nothing to say.
+	Duties func() any
 	// Store finds a store by its name in the config.
 	Store func(name string) (eventstore.Store, bool)
 	// Stores gives the names of the open stores. Routes that name none mean main, or the only one there is.
@@ -276,31 +278,6 @@ func fromLoopback(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	if d := s.daemon.Load(); d != nil && d.Alive != nil {
-		if err := d.Alive(); err != nil {
-			text(w, http.StatusServiceUnavailable, telemetry.Redact(err.Error()))
-			return
-		}
-	}
-	text(w, http.StatusOK, "ok")
-}
-
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	d := s.daemon.Load()
-	if d == nil {
-		text(w, http.StatusServiceUnavailable, "starting")
-		return
-	}
-	if d.Ready != nil {
-		if err := d.Ready(); err != nil {
-			text(w, http.StatusServiceUnavailable, telemetry.Redact(err.Error()))
-			return
-		}
-	}
-	text(w, http.StatusOK, "ok")
 }
 
 func text(w http.ResponseWriter, status int, words string) {

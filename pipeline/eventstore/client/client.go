@@ -112,7 +112,12 @@ func (c *Client) Close() error {
 
 // Get asks for any path of the listener and gives status and body, at most 1 MiB of it.
 func (c *Client) Get(ctx context.Context, path string) (int, []byte, error) {
-	res, err := c.send(ctx, http.MethodGet, path, nil, nil)
+	return c.GetAs(ctx, path, "")
+}
+
+// GetAs is Get for an answer of a media type; "" asks for none.
+func (c *Client) GetAs(ctx context.Context, path, accept string) (int, []byte, error) {
+	res, err := c.sendFor(ctx, http.MethodGet, path, nil, nil, accept)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -122,6 +127,10 @@ func (c *Client) Get(ctx context.Context, path string) (int, []byte, error) {
 }
 
 func (c *Client) send(ctx context.Context, method, path string, q url.Values, body []byte) (*http.Response, error) {
+	return c.sendFor(ctx, method, path, q, body, "")
+}
+
+func (c *Client) sendFor(ctx context.Context, method, path string, q url.Values, body []byte, accept string) (*http.Response, error) {
 	u := c.base + path
 	if len(q) > 0 {
 		u += "?" + q.Encode()
@@ -129,6 +138,9 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 	req, err := http.NewRequestWithContext(ctx, method, u, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	if !c.key.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+c.key.Reveal())
