@@ -142,7 +142,7 @@ func (a *app) poisonLs() *cobra.Command {
 	}
 	p.flags(c)
 	sel.flags(c)
-	c.Flags().StringSliceVar(&sel.states, "state", nil, "only parked, held or retrying")
+	c.Flags().StringSliceVar(&sel.states, "state", nil, "only parked, held, waiting or retrying")
 	c.Flags().IntVarP(&sel.f.Max, "max", "n", 0, "at most so many, the oldest first; 0: all")
 	return c
 }
@@ -292,6 +292,8 @@ func (a *app) showParked(e *poison.Entry, p *place) error {
 	switch e.State {
 	case poison.Held:
 		a.say("\nNext: it waits behind another parked event of its stream: send that one again, or drop it.")
+	case poison.Waiting:
+		a.say("\nNext: the relay tries it again by itself; other streams go on meanwhile. retry does that at once, drop gives it up.")
 	case poison.Retrying:
 		a.say("\nNext: it is sent again when the pipeline runs.")
 	default:
@@ -444,7 +446,7 @@ their stream follow by themselves.`,
 			if err := sel.writes("retry", &f); err != nil {
 				return err
 			}
-			f.States = []poison.State{poison.Parked}
+			f.States = []poison.State{poison.Parked, poison.Waiting}
 			st, err := a.open(c.Context(), &p, true)
 			if err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
 )
 
@@ -20,6 +21,7 @@ type delivery struct {
 	t      *forwardTarget
 	r      *relay
 	events []event.Recorded
+	items  []item
 	// careful: a call holds one event of each stream, so that none overtakes one that failed.
 	careful bool
 	park    []parkedEvent
@@ -90,6 +92,7 @@ func (t *forwardTarget) delivery(r *relay, events []event.Recorded) *delivery {
 
 // all delivers the items, a call's worth at a time.
 func (d *delivery) all(ctx context.Context, items []item) error {
+	d.items = items
 	limit := d.r.plan.frame.Batch.Events
 	if d.r.limiter != nil {
 		limit = min(limit, d.r.limiter.Burst())
@@ -238,7 +241,21 @@ func (d *delivery) triage(wave []outgoing, failure error, partial *event.BatchEr
 			wait = max(wait, after)
 		}
 		o.attempts++
-		if !event.IsPoison(err) && o.attempts < d.r.plan.retry.Attempts {
+		if event.IsPoison(err) {
+			d.parkItem(o, err)
+			continue
+		}
+		what := inPlace
+		if d.alone(o.src) {
+			var e poison.Entry
+			if e, what = d.r.later(&d.events[o.src], sinkError(err)); what == aside {
+				d.given[o.src] = true
+				d.park = append(d.park, parkedEvent{e, o.src})
+				o.span.Set(telemetry.Text("leat.outcome", "waiting"))
+				continue
+			}
+		}
+		if what == inPlace && o.attempts < d.r.plan.retry.Attempts {
 			left = append(left, *o)
 			continue
 		}
@@ -246,6 +263,18 @@ func (d *delivery) triage(wave []outgoing, failure error, partial *event.BatchEr
 	}
 	d.delivered(done)
 	return left, wait, down
+}
+
+// alone reports whether an event gives one item. One that gives several is not set aside: its next attempt would send again
+// those that went through.
+func (d *delivery) alone(src int) bool {
+	n := 0
+	for i := range d.items {
+		if d.items[i].src == src {
+			n++
+		}
+	}
+	return n == 1
 }
 
 func (d *delivery) parkItem(o *outgoing, err error) {

@@ -165,7 +165,7 @@ func TestBackingOffIsReleased(t *testing.T) {
 		if d := time.Since(start); d > time.Second {
 			t.Errorf("the stop waited %s", d)
 		}
-		same(r, "parked", r.parked(), nil)
+		same(r, "parked", r.parked(), []string{"out waiting sink 1 1"})
 		r.sink("out").failing(nil)
 		r.start().finish()
 		same(r, "it comes again", r.sink("out").ids(), []string{"e-1"})

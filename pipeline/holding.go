@@ -18,6 +18,7 @@ type holding struct {
 	mu      sync.Mutex
 	streams map[event.Stream]int64 // position of the first parked event
 	at      int64                  // `hold: pipeline`: position of the first parked event, 0: none
+	turns   map[event.Stream]*turn // streams that wait for another attempt of an event, however parked ones are held
 }
 
 // first gives the position behind which the whole relay waits, 0 where it does not.
@@ -51,6 +52,14 @@ func (r *relay) holds() string {
 		return "none"
 	}
 	return r.pipe.cfg.Poison.Hold
+}
+
+// forget ends a tenure: whoever has the relay next reads what is parked.
+func (h *holding) forget() {
+	h.restore(held{})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.turns = nil
 }
 
 // hold notes that e is parked and reports whether the whole relay waits behind it now.
@@ -128,40 +137,14 @@ func (r *relay) again(ctx context.Context) error {
 		return nil // it is told again
 	}
 	asked := r.asked.Load()
-	all, err := r.parkedEntries(ctx)
+	all, err := r.parkedEntries(ctx, event.Stream{})
 	if err != nil {
 		return err
 	}
-	stuck := held{streams: map[event.Stream]int64{}}
-	for i := range all {
-		e := &all[i]
-		_, behind := stuck.streams[e.Stream]
-		behind = behind || (r.holds() == "pipeline" && stuck.at > 0)
-		if e.State == poison.Retrying || e.State == poison.Held {
-			if !behind || r.holds() == "none" {
-				done, err := r.resend(ctx, e)
-				if err != nil {
-					return err
-				}
-				if done {
-					continue
-				}
-			}
-		}
-		if !behind {
-			stuck.streams[e.Stream] = e.Position
-		}
-		if stuck.at == 0 {
-			stuck.at = e.Position
-		}
-	}
-	switch r.holds() {
-	case "stream":
-		stuck.at = 0
-	case "pipeline":
-		stuck.streams = nil
-	default:
-		stuck = held{}
+	r.holding.leave(all, event.Stream{})
+	stuck, err := r.retake(ctx, all)
+	if err != nil {
+		return err
 	}
 	r.holding.restore(stuck)
 	r.metrics.Held(r.holding.count())
@@ -170,12 +153,67 @@ func (r *relay) again(ctx context.Context) error {
 	return nil
 }
 
-// parkedEntries lists what the relay has parked, in the order of the log.
-func (r *relay) parkedEntries(ctx context.Context) ([]poison.Entry, error) {
+// retake delivers those of the entries whose turn it is, and gives what waits behind the others.
+func (r *relay) retake(ctx context.Context, all []poison.Entry) (held, error) {
+	stuck := held{streams: map[event.Stream]int64{}}
+	for i := range all {
+		e := &all[i]
+		if _, behind := stuck.streams[e.Stream]; behind || (r.holds() == "pipeline" && stuck.at > 0) {
+			r.holding.held(e.Stream)
+			continue
+		}
+		turn := r.turnAgain(e)
+		if e.State != poison.Parked && !turn.due.After(r.pipe.now()) {
+			done, err := r.resend(ctx, e)
+			if err != nil {
+				return stuck, err
+			}
+			if done {
+				r.holding.done(e.Stream, e.Position)
+				r.tellMoved()
+				continue
+			}
+			turn = r.holding.turnOf(e.Stream, e.Position)
+		}
+		switch {
+		case !turn.due.IsZero():
+			turn.behind = 0 // it is counted anew
+			r.holding.put(e.Stream, turn)
+			stuck.streams[e.Stream] = e.Position
+		default:
+			r.holding.done(e.Stream, e.Position)
+			if r.holds() == "stream" {
+				stuck.streams[e.Stream] = e.Position
+			}
+		}
+		if r.holds() == "pipeline" && stuck.at == 0 {
+			stuck.at = e.Position
+		}
+	}
+	return stuck, nil
+}
+
+// turnAgain gives the attempts that an entry has had and when the next is due: at once after a restart, where what was
+// waited for is not known any more, and for what somebody sends again, whose attempts begin anew.
+func (r *relay) turnAgain(e *poison.Entry) turn {
+	if e.State != poison.Waiting {
+		r.holding.done(e.Stream, e.Position)
+		return turn{position: e.Position}
+	}
+	t := r.holding.turnOf(e.Stream, e.Position)
+	if t.due.IsZero() {
+		t.tries = e.Attempts
+		r.holding.put(e.Stream, t)
+	}
+	return t
+}
+
+// parkedEntries lists what the relay has parked, of one stream or of all, in the order of the log.
+func (r *relay) parkedEntries(ctx context.Context, s event.Stream) ([]poison.Entry, error) {
 	var all []poison.Entry
 	err := r.persist(ctx, func() error {
 		all = nil
-		for e, err := range r.pipe.store.ListParked(ctx, poison.Filter{Relay: r.plan.id}) {
+		for e, err := range r.pipe.store.ListParked(ctx, poison.Filter{Relay: r.plan.id, Stream: s}) {
 			if err != nil {
 				return fmt.Errorf("pipeline: list parked events: %w", err)
 			}

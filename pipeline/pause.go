@@ -150,7 +150,7 @@ func (p *pipe) pausedWork() int64 {
 	var n int64
 	for _, r := range p.relays {
 		if p.plan.log && r.paused.Load() {
-			n += max(0, p.lastOwn.Load()-r.seen.Load())
+			n += r.left()
 		}
 	}
 	return n

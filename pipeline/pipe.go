@@ -257,7 +257,7 @@ func (p *pipe) newRelay(rp *relayPlan, name string, shared *forwardTarget) (*rel
 	if rp.frame.Retry != nil {
 		rp.retry = *rp.frame.Retry
 	}
-	r := &relay{pipe: p, plan: rp, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), swaps: make(chan *rebuilding)}
+	r := &relay{pipe: p, plan: rp, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), swaps: make(chan *rebuilding), passes: p.plan.log}
 	r.metrics = p.metrics.Relay(rp.id, rp.kind, rp.target)
 	if n := rp.frame.Limits.Rate; n > 0 {
 		r.limiter = rate.NewLimiter(rate.Limit(n), max(1, int(n)))

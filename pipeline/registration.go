@@ -108,7 +108,7 @@ func (r *relay) open(ctx context.Context) error {
 	r.seen.Store(at)
 	r.saved = r.pipe.now()
 	r.metrics.Position(at, head.Position)
-	r.holding.restore(held{})
+	r.holding.forget()
 	return r.remember(ctx)
 }
 
@@ -199,6 +199,9 @@ func (r *relay) remember(ctx context.Context) error {
 			t.apart.note(e.Position, r.position.Load())
 		}
 		r.holdAt(e.Stream, e.Position)
+		if e.State == poison.Waiting && r.setsAside() && !r.holding.waiting(e.Stream) {
+			r.holding.put(e.Stream, turn{position: e.Position, tries: e.Attempts})
+		}
 		if e.State != poison.Parked {
 			r.poke()
 		}

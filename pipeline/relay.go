@@ -49,6 +49,7 @@ type relay struct {
 	parked               atomic.Int64
 
 	holding holding
+	passes  bool // other streams may pass one that waits for another attempt
 	wake    chan struct{}
 	// asked counts the pokes, answered those that were seen to.
 	asked, answered atomic.Int64
@@ -95,6 +96,7 @@ type relayJob struct {
 	swap  *rebuilding
 	page  *eventstore.Page
 	retry bool
+	turn  bool // what was set aside is due
 }
 
 type relayJobKey struct{}
@@ -138,14 +140,9 @@ func (r *relay) serve(t *tenure, out chan<- *message.Message) {
 		reading.Go(func() { r.fill(t, read, pages) })
 	}
 	for {
-		var job relayJob
-		select {
-		case <-t.stop.Done():
+		job, ok := r.next(t, pages)
+		if !ok {
 			return
-		case <-r.wake:
-			job.retry = true
-		case job.swap = <-r.swaps:
-		case job.page = <-pages:
 		}
 		m := message.NewMessage("", nil)
 		m.SetContext(context.WithValue(context.Background(), relayJobKey{}, job))
@@ -161,6 +158,29 @@ func (r *relay) serve(t *tenure, out chan<- *message.Message) {
 	}
 }
 
+// next gives what is to be done next: false when the tenure is over. A page is not taken while too much is set aside.
+func (r *relay) next(t *tenure, pages <-chan *eventstore.Page) (job relayJob, ok bool) {
+	var due <-chan time.Time
+	if timer := r.nextTurn(); timer != nil {
+		defer timer.Stop()
+		due = timer.C
+		if r.full() {
+			pages = nil
+		}
+	}
+	select {
+	case <-t.stop.Done():
+		return job, false
+	case <-r.wake:
+		job.retry = true
+	case <-due:
+		job.turn = true
+	case job.swap = <-r.swaps:
+	case job.page = <-pages:
+	}
+	return job, true
+}
+
 // standBy notes that the relay is another's from here on, unless it just stops.
 func (r *relay) standBy() {
 	if r.pipe.relaysStop.Err() != nil {
@@ -169,7 +189,7 @@ func (r *relay) standBy() {
 	r.mine.Store(false)
 	r.serving.Store(false)
 	r.answered.Store(r.asked.Load())
-	r.holding.restore(held{})
+	r.holding.forget()
 	r.metrics.Owner(false)
 	r.metrics.Outage(false)
 	r.pipe.trouble.clear("relay " + r.plan.name)
@@ -282,6 +302,8 @@ func (r *relay) handle(m *message.Message) error {
 		if !r.paused.Load() {
 			err = r.again(r.hard())
 		}
+	case job.turn:
+		err = r.takeTurns(r.hard())
 	default:
 		err = r.page(r.hard(), job.page)
 	}
@@ -397,12 +419,30 @@ func (r *relay) gather(events []event.Recorded, to int64) (*gathered, error) {
 		e := &events[i]
 		before := len(x.out)
 		g.begin(r, x, e)
+		if r.holding.behindTurn(e) { // its steps run when it is its turn
+			g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
+			x.span.Set(telemetry.Text("leat.outcome", "held"))
+			continue
+		}
 		err := r.runSteps(x, e, i)
+		if repeatable(err) && r.waits(e) {
+			x.out = x.out[:before] // it has no attempts before its turn
+			g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
+			continue
+		}
 		if repeatable(err) {
 			x.out = x.out[:before]
-			if err = r.attempts(x, e, i, err); errors.Is(err, errStopped) {
-				g.endSpans()
-				return nil, err
+			entry, what := r.later(e, err)
+			switch what {
+			case aside:
+				g.park = append(g.park, parkedEvent{entry, i})
+				x.span.Set(telemetry.Text("leat.outcome", "waiting"))
+				continue
+			case inPlace:
+				if err = r.attempts(x, e, i, err); errors.Is(err, errStopped) {
+					g.endSpans()
+					return nil, err
+				}
 			}
 		}
 		if x.unrouted != "" {
@@ -491,7 +531,11 @@ func payloadOf(e *event.Event) ([]byte, event.Envelope) {
 func (r *relay) tell(park []poison.Entry) {
 	for i := range park {
 		e := &park[i]
-		if e.State == poison.Held {
+		switch e.State {
+		case poison.Held:
+			r.holding.held(e.Stream)
+			continue
+		case poison.Waiting:
 			continue
 		}
 		r.parked.Add(1)

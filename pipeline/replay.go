@@ -82,7 +82,7 @@ func (t *replayTarget) commit(ctx context.Context, r *relay, to int64, park []po
 	t.replay.at(func(s *control.Work) {
 		s.Done, s.Events = t.replay.state.At-t.replay.state.After, t.replay.state.Events
 		for i := range park {
-			if park[i].State != poison.Held {
+			if park[i].State == poison.Parked {
 				s.Parked++
 			}
 		}

@@ -194,7 +194,7 @@ func (p *pipe) toHead(stop context.Context) {
 }
 
 func (p *pipe) relayToHead(stop context.Context, r *relay) bool {
-	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load() || (!r.serving.Load() && p.seats.due(r.seat))) {
+	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load() || r.holding.anyTurn() || (!r.serving.Load() && p.seats.due(r.seat))) {
 		after := p.cfg.Drain
 		if !r.mine.Load() {
 			after = min(after, time.Second)
@@ -228,7 +228,7 @@ func (p *pipe) undelivered() int64 {
 	var n int64
 	for _, r := range p.relays {
 		if r.mine.Load() || p.ended {
-			n += max(0, p.lastOwn.Load()-r.seen.Load())
+			n += r.left()
 		}
 	}
 	return n

@@ -125,7 +125,7 @@ func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64
 			if !r.waits(e) {
 				return false
 			}
-			if r.holds() == "stream" {
+			if r.holds() != "pipeline" {
 				park = append(park, parkedEvent{r.entry(e, nil, poison.Held), src})
 			}
 			return true

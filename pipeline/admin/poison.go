@@ -44,7 +44,7 @@ type listParkedIn struct {
 	Relay    string         `query:"relay"`
 	Code     string         `query:"code"`
 	Stream   string         `query:"stream" doc:"type/id"`
-	State    []poison.State `query:"state,explode" doc:"parked, held or retrying; may be repeated"`
+	State    []poison.State `query:"state,explode" doc:"parked, held, waiting or retrying; may be repeated"`
 	Since    time.Time      `query:"since" doc:"only those that failed since"`
 	Max      int            `query:"max" minimum:"0" doc:"at most so many; 0: all"`
 }

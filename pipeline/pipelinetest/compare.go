@@ -54,16 +54,16 @@ func (w *world) gather() (*outcome, error) {
 			w.heads[name] = max(w.heads[name], e.Position)
 		}
 		if w.parked[name] == nil {
-			w.parked[name] = map[int64]bool{}
+			w.parked[name] = map[int64]poison.State{}
 		}
 		for e, err := range st.ListParked(ctx, poison.Filter{}) {
 			if err != nil {
 				return nil, err
 			}
-			if w.parked[name][e.ID] {
+			if e.State == poison.Waiting || w.parked[name][e.ID] == e.State {
 				continue
 			}
-			w.parked[name][e.ID] = true
+			w.parked[name][e.ID] = e.State
 			if e.State == poison.Held {
 				g.held = append(g.held, e)
 			} else {

@@ -15,6 +15,7 @@ import (
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/tap"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sources"
@@ -45,7 +46,7 @@ type world struct {
 
 	// What earlier steps have looked at.
 	heads    map[string]int64
-	parked   map[string]map[int64]bool
+	parked   map[string]map[int64]poison.State
 	looked   int // of sent
 	unrouted int
 }
@@ -59,7 +60,7 @@ func newWorld(ctx context.Context, cfg *config.Config, t *config.Test, r *rest) 
 		return nil, errors.New("this build has no store in memory, which tests need")
 	}
 	w := &world{test: t, every: cfg.Pipelines, clock: clock.NewManual(t.Start()), rest: r, feeds: map[string]*feeder{}, stores: map[string]eventstore.Store{},
-		stubs: map[string]*stub{}, reached: map[place]int{}, heads: map[string]int64{}, parked: map[string]map[int64]bool{}, ended: make(chan struct{})}
+		stubs: map[string]*stub{}, reached: map[place]int{}, heads: map[string]int64{}, parked: map[string]map[int64]poison.State{}, ended: make(chan struct{})}
 	c := *cfg
 	w.cfg, c.Pipelines = &c, nil
 	for _, name := range append([]string{t.Pipeline}, t.With...) {

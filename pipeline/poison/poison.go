@@ -19,6 +19,7 @@ type State string
 const (
 	Parked   State = "parked"   // waits for a person
 	Held     State = "held"     // waits behind a parked entry of its stream
+	Waiting  State = "waiting"  // waits for its next attempt, which the relay makes by itself
 	Retrying State = "retrying" // sent again: the pipeline takes it up when it runs
 )
 

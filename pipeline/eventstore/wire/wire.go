@@ -338,8 +338,8 @@ func (s *Selection) Nothing() bool {
 func (s *Selection) Filter() (poison.Filter, error) {
 	f := poison.Filter{IDs: s.IDs, Pipeline: s.Pipeline, Step: s.Step, Relay: s.Relay, Code: s.Code, States: s.States, Since: s.Since, Max: s.Max}
 	for _, st := range s.States {
-		if st != poison.Parked && st != poison.Held && st != poison.Retrying {
-			return f, fmt.Errorf("wire: a state is parked, held or retrying, not %q", st)
+		if st != poison.Parked && st != poison.Held && st != poison.Waiting && st != poison.Retrying {
+			return f, fmt.Errorf("wire: a state is parked, held, waiting or retrying, not %q", st)
 		}
 	}
 	var err error
