@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/leatdev/leat/pipeline"
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 // keepBig is the file that the README fixes by name.
@@ -156,7 +157,7 @@ func TestEmptyInput(t *testing.T) {
 
 // TestMemoryStaysFlat feeds 500 MB of which most are lines of 10 MiB.
 func TestMemoryStaysFlat(t *testing.T) {
-	if testing.Short() || raceEnabled {
+	if testing.Short() || race.Enabled {
 		t.Skip("takes a second, and measures memory")
 	}
 	dir := t.TempDir()

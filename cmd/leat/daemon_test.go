@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 // TestSecondSignal stops a daemon whose sink never answers: the first signal drains, the second ends it with the
@@ -184,7 +186,7 @@ func TestMetricsAccount(t *testing.T) {
 // a run that nobody disturbed.
 func TestKillQuickstart(t *testing.T) {
 	n := 20_000
-	if raceEnabled || testing.Short() {
+	if race.Enabled || testing.Short() {
 		n = 4_000
 	}
 	outcome := func(dir string) string {

@@ -15,13 +15,14 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore/postgres/pgtest"
 	"github.com/leatdev/leat/pipeline/eventstore/sqlite"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 // TestTablesElsewhere keeps a table in another database than the log, kills the daemon again and again, and compares the
 // table with one that nobody disturbed. Some events fail, are mended, and sent again under the kills too.
 func TestTablesElsewhere(t *testing.T) {
 	n := 4000
-	if raceEnabled || testing.Short() {
+	if race.Enabled || testing.Short() {
 		n = 1500
 	}
 	server := pgtest.New(t)

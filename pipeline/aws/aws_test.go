@@ -8,9 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -66,59 +64,6 @@ func TestEntryOutcome(t *testing.T) {
 		if _, down := event.AsUnavailable(o); event.IsPoison(o) != poison || down == poison {
 			t.Errorf("%s: poison %t, outage %t", code, event.IsPoison(o), down)
 		}
-	}
-}
-
-func TestCut(t *testing.T) {
-	for _, tt := range []struct {
-		sizes []int
-		want  []int
-	}{
-		{nil, nil},
-		{[]int{1}, []int{1}},
-		{[]int{1, 1, 1, 1}, []int{3, 4}},
-		{[]int{5, 5, 1}, []int{2, 3}},
-		{[]int{20, 1, 1}, []int{1, 3}},
-	} {
-		if got := Cut(len(tt.sizes), 3, 10, func(i int) int { return tt.sizes[i] }); !slices.Equal(got, tt.want) {
-			t.Errorf("%v: %v, want %v", tt.sizes, got, tt.want)
-		}
-	}
-	var mu sync.Mutex
-	var seen []int
-	Parallel([]int{2, 3, 7}, 2, func(from, to int) {
-		mu.Lock()
-		defer mu.Unlock()
-		for i := from; i < to; i++ {
-			seen = append(seen, i)
-		}
-	})
-	if slices.Sort(seen); !slices.Equal(seen, []int{0, 1, 2, 3, 4, 5, 6}) {
-		t.Errorf("Parallel: %v", seen)
-	}
-	Parallel(nil, 2, func(int, int) { t.Error("a call for nothing") })
-}
-
-func TestOutcomes(t *testing.T) {
-	var none, some, all, mixed Outcomes
-	down, poison := event.Unavailable(time.Second, errors.New("down")), event.Poison(errors.New("bad"))
-	some.Fail(1, down)
-	all.Fail(0, event.Unavailable(0, errors.New("down")))
-	all.Fail(1, down)
-	mixed.Fail(0, poison)
-	mixed.Fail(1, down)
-	var partial *event.BatchError
-	if err := none.Err(2); err != nil {
-		t.Error(err)
-	}
-	if err := some.Err(2); !errors.As(err, &partial) || len(partial.Failed) != 1 {
-		t.Error(err)
-	}
-	if err := mixed.Err(2); !errors.As(err, &partial) || len(partial.Failed) != 2 {
-		t.Error(err)
-	}
-	if after, ok := event.AsUnavailable(all.Err(2)); !ok || after != time.Second {
-		t.Errorf("%v, after %s", all.Err(2), after)
 	}
 }
 

@@ -147,6 +147,14 @@ func AtStart(err error, what, need string) error {
 	return explained
 }
 
+// Outage is what a sink returns where it cannot find out about what it writes to: nothing about that is an event's fault.
+func Outage(err error, what, need string) error {
+	if KindOf(err) == Interrupted {
+		return err
+	}
+	return event.Unavailable(0, Explain(err, what, need))
+}
+
 // short leaves out what the SDK puts around the service's answer, or around there being none, and keeps the chain.
 func short(err error) error {
 	var api smithy.APIError

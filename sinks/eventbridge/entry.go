@@ -10,26 +10,23 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/rawjson"
 	"github.com/leatdev/leat/pipeline/trace"
+	"github.com/leatdev/leat/sinks/internal/entries"
 )
 
-// PutEvents' limits.
+// PutEvents' limits; bytes are counted as the service does.
+var limits = entries.Limits{Entries: 10, Bytes: 1<<20 - 1}
+
+// Its limits of characters.
 const (
-	maxEntries    = 10
-	maxTotal      = 1<<20 - 1 // bytes of all entries of a call, as the service counts them
 	maxDetailType = 128
 	maxSource     = 256
 	maxTrace      = 500
 )
 
-// entry is an event as PutEvents takes it.
-type entry struct {
-	index int // in the batch
-	size  int // as the service counts it
-	put   types.PutEventsRequestEntry
-}
+type entry = entries.Entry[types.PutEventsRequestEntry]
 
 // entry makes one of an event. Errors are poison.
-func (s *Sink) entry(index int, e *event.Recorded) (entry, error) {
+func (s *Sink) entry(e *event.Recorded) (entry, error) {
 	detail, err := s.detail(e)
 	if err != nil {
 		return entry{}, err
@@ -49,17 +46,17 @@ func (s *Sink) entry(index int, e *event.Recorded) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	out := entry{index: index, put: types.PutEventsRequestEntry{
+	out := entry{Send: types.PutEventsRequestEntry{
 		EventBusName: &s.cfg.Bus, Source: &e.Source, DetailType: &e.Type, Detail: &detail, Resources: about,
 	}}
-	out.size = len(e.Source) + len(e.Type) + len(detail)
-	for _, r := range out.put.Resources {
-		out.size += len(r)
+	out.Size = len(e.Source) + len(e.Type) + len(detail)
+	for _, r := range out.Send.Resources {
+		out.Size += len(r)
 	}
 	if !e.Time.IsZero() {
 		t := e.Time
-		out.put.Time = &t
-		out.size += 14
+		out.Send.Time = &t
+		out.Size += 14
 	}
 	if s.cfg.Trace != none {
 		header := ""
@@ -69,17 +66,17 @@ func (s *Sink) entry(index int, e *event.Recorded) (entry, error) {
 			header = e.Meta(s.cfg.Trace)
 		}
 		if header != "" && len(header) <= maxTrace {
-			out.put.TraceHeader = &header
+			out.Send.TraceHeader = &header
 		}
 	}
-	if out.size > maxTotal {
-		return entry{}, refuse(event.CodeTooLarge, "the event has %d bytes, EventBridge takes less than 1 MiB", out.size)
+	if out.Size > limits.Bytes {
+		return entry{}, refuse(event.CodeTooLarge, "the event has %d bytes, EventBridge takes less than 1 MiB", out.Size)
 	}
 	return out, nil
 }
 
 func refuse(code, format string, args ...any) error {
-	return event.PoisonAs(code, fmt.Errorf("eventbridge: "+format, args...))
+	return event.PoisonAs(code, fmt.Errorf(format, args...))
 }
 
 // detail gives the event's data with its id. A forward that asks for CloudEvents' envelope has it as the detail.
@@ -92,7 +89,7 @@ func (s *Sink) detail(e *event.Recorded) (string, error) {
 		data = []byte("{}")
 	}
 	if k := rawjson.KindOf(data); k != rawjson.KindObject {
-		return "", event.PoisonAs(event.CodeMalformed, fmt.Errorf("eventbridge: %w, this one is of kind %s", errNoObject, k))
+		return "", event.PoisonAs(event.CodeMalformed, fmt.Errorf("%w, this one is of kind %s", errNoObject, k))
 	}
 	if s.idPath == nil || e.ID == "" {
 		return string(data), nil

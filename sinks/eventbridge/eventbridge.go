@@ -28,6 +28,7 @@ import (
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sinks"
+	"github.com/leatdev/leat/sinks/internal/entries"
 )
 
 func init() { sinks.Register("eventbridge", Open) }
@@ -96,9 +97,6 @@ type Sink struct {
 	blind   bool      // it cannot be looked up
 }
 
-// calls is how many calls are under way for one batch.
-const calls = 8
-
 // Open makes the sink; it does not connect.
 func Open(_ context.Context, c Config, env sinks.Env) (sinks.Sink, error) {
 	s := open(c, env, nil)
@@ -143,49 +141,30 @@ func (s *Sink) Write(ctx context.Context, batch []event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("eventbridge: %w", err)
 	}
-	var outcomes aws.Outcomes
-	entries := make([]entry, 0, len(batch))
-	for i := range batch {
-		e, err := s.entry(i, &batch[i])
-		if err != nil {
-			outcomes.Fail(i, err)
-			continue
-		}
-		entries = append(entries, e)
-	}
-	ends := aws.Cut(len(entries), maxEntries, maxTotal, func(i int) int { return entries[i].size })
-	aws.Parallel(ends, calls, func(from, to int) { s.put(ctx, client, entries[from:to], &outcomes) })
-	return outcomes.Err(len(batch))
+	return entries.Make("eventbridge", batch, s.entry).SideBySide(limits, func(now []entry) (entries.Answer, error) { return s.put(ctx, client, now) })
 }
 
 // put makes one call.
-func (s *Sink) put(ctx context.Context, client *aws.EventBridge, entries []entry, outcomes *aws.Outcomes) {
-	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(entries))}
-	for i := range entries {
-		in.Entries[i] = entries[i].put
+func (s *Sink) put(ctx context.Context, client *aws.EventBridge, now []entry) (answer entries.Answer, err error) {
+	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(now))}
+	for i := range now {
+		in.Entries[i] = now[i].Send
 	}
 	out, err := client.PutEvents(ctx, in)
-	if err == nil && len(out.Entries) != len(entries) {
-		err = fmt.Errorf("%d outcomes for %d entries", len(out.Entries), len(entries))
+	if err == nil && len(out.Entries) != len(now) {
+		err = fmt.Errorf("%d outcomes for %d entries", len(out.Entries), len(now))
 	}
 	if err != nil {
-		if aws.KindOf(err) == aws.Invalid && len(entries) > 1 { // one of them is to blame
-			for i := range entries {
-				s.put(ctx, client, entries[i:i+1], outcomes)
-			}
-			return
-		}
-		err = aws.Outcome(fmt.Errorf("eventbridge: put %d events: %w", len(entries), aws.Explain(err, "bus "+s.cfg.Bus, "events:PutEvents")))
-		for i := range entries {
-			outcomes.Fail(entries[i].index, err)
-		}
-		return
+		return answer, fmt.Errorf("put %d events: %w", len(now), aws.Explain(err, "bus "+s.cfg.Bus, "events:PutEvents"))
 	}
 	for i, r := range out.Entries {
-		if code := awssdk.ToString(r.ErrorCode); code != "" {
-			outcomes.Fail(entries[i].index, aws.EntryOutcome(code, fmt.Errorf("eventbridge: %s: %s", code, awssdk.ToString(r.ErrorMessage))))
+		if awssdk.ToString(r.ErrorCode) == "" {
+			answer.Took(i)
+		} else {
+			answer.Refused(i, r.ErrorCode, r.ErrorMessage)
 		}
 	}
+	return answer, nil
 }
 
 // checkEvery is how often the bus is looked up.
@@ -200,7 +179,7 @@ func (s *Sink) ready(ctx context.Context) (*aws.EventBridge, error) {
 		if at := busARN.FindStringSubmatch(s.cfg.Bus); at != nil {
 			settings.Region = at[1]
 		}
-		cfg, err := aws.Load(ctx, settings, s.transport, 2*calls)
+		cfg, err := aws.Load(ctx, settings, s.transport, 2*entries.Calls)
 		if err != nil {
 			return nil, event.Unavailable(0, fmt.Errorf("bus %s: %w", s.cfg.Bus, err))
 		}
@@ -211,13 +190,11 @@ func (s *Sink) ready(ctx context.Context) (*aws.EventBridge, error) {
 		switch {
 		case err == nil:
 			s.checked = now
-		case aws.KindOf(err) == aws.Denied && strings.HasPrefix(aws.Code(err), "AccessDenied"):
+		case aws.NotAllowed(err):
 			s.blind = true
 			s.log.Warn("eventbridge: cannot see whether the bus exists, and EventBridge loses events for one that does not; allow events:DescribeEventBus", "bus", s.cfg.Bus)
-		case aws.KindOf(err) == aws.Interrupted:
-			return nil, err
 		default:
-			return nil, event.Unavailable(0, aws.Explain(err, "bus "+s.cfg.Bus, "events:DescribeEventBus"))
+			return nil, aws.Outage(err, "bus "+s.cfg.Bus, "events:DescribeEventBus")
 		}
 	}
 	return s.client, nil

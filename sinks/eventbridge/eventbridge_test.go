@@ -2,13 +2,9 @@ package eventbridge
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,34 +14,25 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
+	"github.com/leatdev/leat/pipeline/aws/awstest"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/race"
 	"github.com/leatdev/leat/pipeline/rawjson"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sinks/sinktest"
 )
 
-func TestMain(m *testing.M) {
-	for k, v := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_CA_BUNDLE": "",
-	} {
-		_ = os.Setenv(k, v)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { awstest.Main(m, "eu-west-1") }
 
-// observer is a bus behind a listener that can go down.
+// observer is a bus of a cloud that can go down.
 type observer struct {
-	cloud *awsfake.Cloud
-	down  atomic.Bool
+	*awsfake.Cloud
+	bus string
 }
-
-func (o *observer) Break(testing.TB) { o.down.Store(true) }
-func (o *observer) Mend(testing.TB)  { o.down.Store(false) }
 
 // Bodies puts the entries together again.
-func (o *observer) Bodies(t testing.TB) (out []string) {
-	for _, e := range o.cloud.Events("orders") {
+func (o observer) Bodies(t testing.TB) (out []string) {
+	for _, e := range o.Events(o.bus) {
 		id, ok := rawjson.Get([]byte(e.Detail), "metadata", "id")
 		detail, err := rawjson.Delete([]byte(e.Detail), []string{"metadata"})
 		if !ok || err != nil {
@@ -58,21 +45,15 @@ func (o *observer) Bodies(t testing.TB) (out []string) {
 
 func TestConformance(t *testing.T) {
 	sinktest.Run(t, sinktest.Features{Unordered: true, Compacts: true, Objects: true}, func(t *testing.T) (sinks.Sink, sinktest.Observer) {
-		o := &observer{}
-		o.cloud = awsfake.New(func(string, int) awsfake.Fault {
-			if o.down.Load() {
-				return awsfake.Fault{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable}
-			}
-			return awsfake.Fault{}
-		})
-		o.cloud.CreateBus("orders")
-		srv := httptest.NewServer(o.cloud)
+		cloud := awsfake.New(nil)
+		cloud.CreateBus("orders")
+		srv := httptest.NewServer(cloud)
 		t.Cleanup(srv.Close)
 		s, err := Open(t.Context(), Config{Bus: "orders", Settings: aws.Settings{Endpoint: srv.URL}}, sinks.Env{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s, o
+		return s, observer{cloud, "orders"}
 	})
 }
 
@@ -147,17 +128,7 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cloud := awsfake.New(nil)
-			s := open(Config{}, sinks.Env{}, cloud.Transport())
-			batch := sinktest.Events(0, 3)
-			tt.change(&batch[1])
-			err := s.Write(t.Context(), batch)
-			partial := partialOf(err)
-			if partial == nil || len(partial.Failed) != 1 || !event.IsPoison(partial.Failed[1]) || event.Code(partial.Failed[1]) != tt.code {
-				t.Errorf("got %v", err)
-			}
-			if n := len(cloud.Events("default")); n != 2 {
-				t.Errorf("%d of the 2 others arrived", n)
-			}
+			sinktest.Refuses(t, open(Config{}, sinks.Env{}, cloud.Transport()), observer{cloud, "default"}, tt.code, tt.change)
 		})
 	}
 }
@@ -165,10 +136,10 @@ func TestRefused(t *testing.T) {
 // Whatever subset of ten entries fails, exactly those are named, as outages or as poison by their code.
 func TestEachSubsetFails(t *testing.T) {
 	step := 1
-	if testing.Short() || raceEnabled {
+	if testing.Short() || race.Enabled {
 		step = 17
 	}
-	for subset := 0; subset < 1<<maxEntries; subset += step {
+	for subset := 0; subset < 1<<limits.Entries; subset += step {
 		code, down := "ThrottlingException", true
 		switch subset % 3 {
 		case 1:
@@ -178,20 +149,12 @@ func TestEachSubsetFails(t *testing.T) {
 		}
 		cloud := awsfake.New(func(op string, _ int) awsfake.Fault { return awsfake.Fault{Fail: uint16(subset), EntryCode: code} })
 		s := open(Config{}, sinks.Env{}, cloud.Transport())
-		err := s.Write(t.Context(), sinktest.Events(0, maxEntries))
-		failed := map[int]error{}
-		if partial := partialOf(err); partial != nil {
-			failed = partial.Failed
-		} else if err != nil {
-			for i := range maxEntries {
-				failed[i] = err
-			}
-		}
-		for i := range maxEntries {
-			_, unavailable := event.AsUnavailable(failed[i])
+		err := s.Write(t.Context(), sinktest.Events(0, limits.Entries))
+		for i, err := range sinktest.Outcomes(err, limits.Entries) {
+			_, unavailable := event.AsUnavailable(err)
 			switch is := subset>>i&1 == 1; {
-			case is != (failed[i] != nil), is && unavailable != down, is && event.IsPoison(failed[i]) == down:
-				t.Fatalf("subset %010b, %s: #%d: %v", subset, code, i, failed[i])
+			case is != (err != nil), is && unavailable != down, is && event.IsPoison(err) == down:
+				t.Fatalf("subset %010b, %s: #%d: %v", subset, code, i, err)
 			}
 		}
 	}
@@ -245,7 +208,7 @@ func TestWholeCallFails(t *testing.T) {
 			if down != tt.down || after != tt.wait || err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v, down %t, after %s", err, down, after)
 			}
-			if partial := partialOf(err); !tt.down && (partial == nil || !event.IsPoison(partial.Failed[0])) {
+			if !tt.down && !event.IsPoison(sinktest.Outcomes(err, 3)[0]) {
 				t.Errorf("%v is no poison", err)
 			}
 		})
@@ -290,11 +253,4 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%+v: %v, want …%s…", tt.c, err, tt.want)
 		}
 	}
-}
-
-// partialOf gives the outcomes by event, nil where the error has none.
-func partialOf(err error) *event.BatchError {
-	var partial *event.BatchError
-	errors.As(err, &partial)
-	return partial
 }

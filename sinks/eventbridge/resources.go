@@ -52,7 +52,7 @@ func (r *resources) of(e *event.Recorded) (out []string, err error) {
 	for _, t := range r.texts {
 		text, err := t.Text(v)
 		if err != nil {
-			return nil, event.PoisonAs(event.CodeExpression, fmt.Errorf("eventbridge: resources: %w", err))
+			return nil, event.PoisonAs(event.CodeExpression, fmt.Errorf("resources: %w", err))
 		}
 		if text != "" {
 			out = append(out, text)

@@ -191,7 +191,7 @@ func (s suite) takesBodies(t *testing.T) {
 	}
 	s.write(t, sink, batch)
 	for i := range refused {
-		if err := sink.Write(t.Context(), refused[i:i+1]); !poisoned(err) {
+		if err := sink.Write(t.Context(), refused[i:i+1]); !event.IsPoison(Outcomes(err, 1)[0]) {
 			t.Errorf("data %s is not poison: %v", refused[i].Data, err)
 		}
 	}
@@ -199,13 +199,33 @@ func (s suite) takesBodies(t *testing.T) {
 	s.compare(t, o, bodies(batch))
 }
 
-// poisoned reports whether an error poisons the first event of a batch.
-func poisoned(err error) bool {
+// Outcomes gives the outcome of each event of a batch of n, by what Write returned: nil is delivered.
+func Outcomes(err error, n int) []error {
+	out := make([]error, n)
 	var partial *event.BatchError
-	if errors.As(err, &partial) {
-		return event.IsPoison(partial.Failed[0])
+	part := errors.As(err, &partial)
+	for i := range out {
+		if out[i] = err; part {
+			out[i] = partial.Failed[i]
+		}
 	}
-	return event.IsPoison(err)
+	return out
+}
+
+// Refuses tests that an event which is changed so is poison with this code, and does not arrive, while others of its batch
+// do.
+func Refuses(t *testing.T, sink sinks.Sink, o Observer, code string, change func(*event.Recorded)) {
+	t.Helper()
+	batch := Events(0, 3)
+	change(&batch[1])
+	for i, err := range Outcomes(sink.Write(t.Context(), batch), len(batch)) {
+		if i == 1 && (!event.IsPoison(err) || event.Code(err) != code) || i != 1 && err != nil {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
+	if n := len(o.Bodies(t)); n != 2 {
+		t.Errorf("%d of the 2 others arrived", n)
+	}
 }
 
 // doesNotKeep overwrites the batch once Write has returned: what arrives must not change.

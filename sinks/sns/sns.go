@@ -12,11 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -28,7 +25,8 @@ import (
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sinks"
-	"github.com/leatdev/leat/sinks/internal/aside"
+	"github.com/leatdev/leat/sinks/internal/entries"
+	"github.com/leatdev/leat/sinks/internal/message"
 )
 
 func init() { sinks.Register("sns", Open) }
@@ -65,12 +63,8 @@ func (c Config) Permissions() []config.Statement {
 	return []config.Statement{config.Allow("PublishToTheTopic", []string{"sns:Publish", "sns:GetTopicAttributes"}, c.Topic)}
 }
 
-// SNS' limits.
-const (
-	maxEntries = 10
-	maxTotal   = 256 << 10 // bytes of a message and of all messages of a call
-	maxSubject = 100
-)
+// limits are SNS' own; a message may have as many bytes as all of a call.
+var limits = entries.Limits{Entries: 10, Bytes: 256 << 10}
 
 var topicARN = regexp.MustCompile(`^arn:aws[a-z-]*:sns:([a-z0-9-]+):[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$`)
 
@@ -82,11 +76,7 @@ func (c Config) Validate() error {
 	if err := c.Settings.Check(); err != nil {
 		return &config.FieldError{Field: "endpoint", Err: err}
 	}
-	names := slices.Sorted(maps.Keys(c.Attributes))
-	if c.Watermill {
-		names = append(names, aside.WatermillUUID)
-	}
-	if err := aside.CheckNames(names); err != nil {
+	if err := c.messages().CheckNames(); err != nil {
 		return &config.FieldError{Field: "attributes", Err: err}
 	}
 	if !c.Deduplication.IsZero() && !c.fifo() {
@@ -97,12 +87,18 @@ func (c Config) Validate() error {
 
 func (c Config) fifo() bool { return strings.HasSuffix(c.Topic, ".fifo") }
 
+func (c Config) messages() message.Config {
+	return message.Config{
+		Service: "SNS", FIFO: c.fifo(), Subject: c.Subject, Group: c.Group, Deduplication: c.Deduplication, Attributes: c.Attributes, Watermill: c.Watermill,
+	}
+}
+
 // Sink publishes to one topic. It is safe for concurrent use.
 type Sink struct {
 	cfg       Config
 	log       *slog.Logger
 	transport http.RoundTripper // nil: the network
-	form      *form
+	messages  *message.Maker
 
 	mu     sync.Mutex
 	aws    awssdk.Config
@@ -114,9 +110,6 @@ var (
 	_ sinks.Sink    = (*Sink)(nil)
 	_ sinks.Partial = (*Sink)(nil)
 )
-
-// calls is how many calls are under way for one batch to a standard topic.
-const calls = 8
 
 // Open makes the sink; it does not connect.
 func Open(_ context.Context, c Config, env sinks.Env) (sinks.Sink, error) {
@@ -131,11 +124,11 @@ func open(c Config, env sinks.Env, transport http.RoundTripper) (*Sink, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	f, err := newForm(&c)
+	messages, err := message.New(c.messages())
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{cfg: c, log: env.Log, transport: transport, form: f}
+	s := &Sink{cfg: c, log: env.Log, transport: transport, messages: messages}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -158,76 +151,32 @@ func (s *Sink) Write(ctx context.Context, batch []event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("sns: %w", err)
 	}
-	var outcomes aws.Outcomes
-	entries := make([]entry, 0, len(batch))
-	for i := range batch {
-		e, err := s.form.entry(i, &batch[i])
-		if err != nil {
-			outcomes.Fail(i, err)
-			continue
-		}
-		entries = append(entries, e)
-	}
+	b := entries.Make("sns", batch, s.entry)
+	publish := func(now []entry) (entries.Answer, error) { return s.publish(ctx, client, now) }
 	if s.cfg.fifo() {
-		aside.InOrder(entries, maxEntries, maxTotal,
-			func(now []entry) map[int]error { return s.publish(ctx, client, now, &outcomes) },
-			func(e entry, err error) { outcomes.Fail(e.index, fmt.Errorf("sns: %w", err)) })
-	} else {
-		ends := aws.Cut(len(entries), maxEntries, maxTotal, func(i int) int { return entries[i].size })
-		aws.Parallel(ends, calls, func(from, to int) { s.publish(ctx, client, entries[from:to], &outcomes) })
+		return b.InOrder(limits, publish)
 	}
-	return outcomes.Err(len(batch))
+	return b.SideBySide(limits, publish)
 }
 
-// publish makes one call, and gives what failed by index in entries.
-func (s *Sink) publish(ctx context.Context, client *aws.SNS, entries []entry, outcomes *aws.Outcomes) map[int]error {
-	if len(entries) == 0 {
-		return nil
-	}
-	in := &sns.PublishBatchInput{TopicArn: &s.cfg.Topic, PublishBatchRequestEntries: make([]types.PublishBatchRequestEntry, len(entries))}
-	for i := range entries {
-		in.PublishBatchRequestEntries[i] = entries[i].publish
-		in.PublishBatchRequestEntries[i].Id = awssdk.String(strconv.Itoa(i))
+// publish makes one call.
+func (s *Sink) publish(ctx context.Context, client *aws.SNS, now []entry) (answer entries.Answer, err error) {
+	in := &sns.PublishBatchInput{TopicArn: &s.cfg.Topic, PublishBatchRequestEntries: make([]types.PublishBatchRequestEntry, len(now))}
+	for i := range now {
+		in.PublishBatchRequestEntries[i] = now[i].Send
+		in.PublishBatchRequestEntries[i].Id = entries.ID(i)
 	}
 	out, err := client.PublishBatch(ctx, in)
-	failed := map[int]error{}
-	switch {
-	case err != nil && aws.KindOf(err) == aws.Invalid && len(entries) > 1: // one of them is to blame
-		for i := range entries {
-			for _, err := range s.publish(ctx, client, entries[i:i+1], outcomes) {
-				failed[i] = err
-			}
-		}
-		return failed
-	case err != nil:
-		err = aws.Outcome(fmt.Errorf("sns: publish %d messages: %w", len(entries), aws.Explain(err, "topic "+s.cfg.Topic, "sns:Publish")))
-		for i := range entries {
-			failed[i] = err
-		}
-	default:
-		var done []int
-		for _, ok := range out.Successful {
-			done = append(done, at(ok.Id))
-		}
-		var refused []aside.Failed
-		for _, f := range out.Failed {
-			refused = append(refused, aside.Failed{At: at(f.Id), Code: awssdk.ToString(f.Code), Message: awssdk.ToString(f.Message)})
-		}
-		failed = aside.Outcomes("sns", len(entries), done, refused)
-	}
-	for i, err := range failed {
-		outcomes.Fail(entries[i].index, err)
-	}
-	return failed
-}
-
-// at reads the id of an entry, which is its place in the call; -1 where it is none.
-func at(id *string) int {
-	i, err := strconv.Atoi(awssdk.ToString(id))
 	if err != nil {
-		return -1
+		return answer, fmt.Errorf("publish %d messages: %w", len(now), aws.Explain(err, "topic "+s.cfg.Topic, "sns:Publish"))
 	}
-	return i
+	for _, ok := range out.Successful {
+		answer.Took(entries.At(ok.Id))
+	}
+	for _, f := range out.Failed {
+		answer.Refused(entries.At(f.Id), f.Code, f.Message)
+	}
+	return answer, nil
 }
 
 // ready makes the client, and looks the topic up until it was found once.
@@ -237,7 +186,7 @@ func (s *Sink) ready(ctx context.Context) (*aws.SNS, error) {
 	if s.client == nil {
 		settings := s.cfg.Settings
 		settings.Region = topicARN.FindStringSubmatch(s.cfg.Topic)[1]
-		cfg, err := aws.Load(ctx, settings, s.transport, 2*calls)
+		cfg, err := aws.Load(ctx, settings, s.transport, 2*entries.Calls)
 		if err != nil {
 			return nil, event.Unavailable(0, fmt.Errorf("topic %s: %w", s.cfg.Topic, err))
 		}
@@ -251,10 +200,8 @@ func (s *Sink) ready(ctx context.Context) (*aws.SNS, error) {
 	case err == nil:
 	case aws.NotAllowed(err):
 		s.log.Warn("sns: cannot look at the topic before the first message; allow sns:GetTopicAttributes", "topic", s.cfg.Topic) // publishing may be allowed
-	case aws.KindOf(err) == aws.Interrupted:
-		return nil, err
 	default:
-		return nil, event.Unavailable(0, aws.Explain(err, "topic "+s.cfg.Topic, "sns:GetTopicAttributes"))
+		return nil, aws.Outage(err, "topic "+s.cfg.Topic, "sns:GetTopicAttributes")
 	}
 	s.found = true
 	return s.client, nil

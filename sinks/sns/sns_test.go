@@ -1,10 +1,8 @@
 package sns
 
 import (
-	"errors"
 	"fmt"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,21 +10,14 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/aws/awstest"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sinks"
-	"github.com/leatdev/leat/sinks/internal/aside"
+	"github.com/leatdev/leat/sinks/internal/message"
 	"github.com/leatdev/leat/sinks/sinktest"
 )
 
-func TestMain(m *testing.M) {
-	for k, v := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_CA_BUNDLE": "",
-	} {
-		_ = os.Setenv(k, v)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { awstest.Main(m, "us-east-1") }
 
 func TestConformance(t *testing.T) {
 	for _, tt := range []struct {
@@ -78,7 +69,7 @@ func TestMessage(t *testing.T) {
 		{name: "fair", c: Config{Topic: topic, Group: expr("metadata.tenant")}, change: func(e *event.Recorded) { e.SetMeta("tenant", "acme") }, want: published{Attributes: standard, Group: "acme"}},
 		{name: "attributes", c: Config{Topic: topic, Attributes: map[string]config.Expr{"n": expr("data.n + 1"), "s": expr("stream"), "none": expr("subject"), "big": expr("data.n > 0")}},
 			want: published{Attributes: map[string]string{"n": "2", "s": "test/1", "big": "true"}}},
-		{name: "watermill", c: Config{Topic: topic, Watermill: true, Attributes: map[string]config.Expr{}}, want: published{Attributes: map[string]string{aside.WatermillUUID: "e-000001"}}},
+		{name: "watermill", c: Config{Topic: topic, Watermill: true, Attributes: map[string]config.Expr{}}, want: published{Attributes: map[string]string{message.WatermillUUID: "e-000001"}}},
 		{name: "trace", c: Config{Topic: topic, Attributes: map[string]config.Expr{}}, change: func(e *event.Recorded) { e.SetMeta("traceparent", traceparent) },
 			want: published{Attributes: map[string]string{"traceparent": traceparent}}},
 		{name: "fifo", c: Config{Topic: fifo}, want: published{Attributes: standard, Group: "test/1", Dedup: "e-000001"}},
@@ -98,8 +89,7 @@ func TestMessage(t *testing.T) {
 			}
 			err := s.Write(t.Context(), batch)
 			if tt.bad != "" {
-				failed := failedOf(err)
-				if !event.IsPoison(failed[0]) || event.Code(failed[0]) != tt.bad || len(f.messages()) > 0 {
+				if err := sinktest.Outcomes(err, 1)[0]; !event.IsPoison(err) || event.Code(err) != tt.bad || len(f.messages()) > 0 {
 					t.Errorf("%v", err)
 				}
 				return
@@ -131,21 +121,16 @@ func TestOutcomes(t *testing.T) {
 			}
 			return "InvalidParameter"
 		}}
-		form, err := newForm(&Config{Topic: topic})
+		s, err := open(Config{Topic: topic}, sinks.Env{}, direct{f})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &Sink{cfg: Config{Topic: topic}, form: form, transport: direct{f}}
-		s.log = quiet
 		err = s.Write(t.Context(), sinktest.Events(0, 10))
-		failed := failedOf(err)
-		for i := range 10 {
-			_, down := event.AsUnavailable(failed[i])
+		for i, err := range sinktest.Outcomes(err, 10) {
+			_, down := event.AsUnavailable(err)
 			switch hit := subset>>i&1 == 1; {
-			case !hit && failed[i] != nil, hit && i%2 == 0 && !down, hit && i%2 == 1 && !event.IsPoison(failed[i]):
-				if _, all := event.AsUnavailable(err); !(all && failed == nil) {
-					t.Fatalf("subset %010b, event %d: %v", subset, i, failed[i])
-				}
+			case !hit && err != nil, hit && i%2 == 0 && !down, hit && i%2 == 1 && !event.IsPoison(err):
+				t.Fatalf("subset %010b, event %d: %v", subset, i, err)
 			}
 		}
 	}
@@ -164,9 +149,10 @@ func TestOrder(t *testing.T) {
 	for i := range batch {
 		batch[i].Stream.ID = fmt.Sprint(i % 3)
 	}
-	failed := failedOf(s.Write(t.Context(), batch))
-	if len(failed) != 2 || failed[3] == nil || failed[6] == nil {
-		t.Fatalf("%v", failed)
+	for i, err := range sinktest.Outcomes(s.Write(t.Context(), batch), len(batch)) {
+		if (err != nil) != (i == 3 || i == 6) {
+			t.Fatalf("event %d: %v", i, err)
+		}
 	}
 	if err := s.Write(t.Context(), batch); err != nil {
 		t.Fatal(err)
@@ -238,13 +224,4 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%+v: %v, want …%s…", tt.c, err, tt.want)
 		}
 	}
-}
-
-// failedOf gives the outcomes by event, nil where the error has none.
-func failedOf(err error) map[int]error {
-	var partial *event.BatchError
-	if errors.As(err, &partial) {
-		return partial.Failed
-	}
-	return nil
 }

@@ -3,7 +3,6 @@ package sns
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -159,5 +158,3 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	d.to.ServeHTTP(w, r)
 	return w.Result(), nil
 }
-
-var quiet = slog.New(slog.DiscardHandler)

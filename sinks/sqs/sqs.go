@@ -14,11 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +27,8 @@ import (
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sinks"
-	"github.com/leatdev/leat/sinks/internal/aside"
+	"github.com/leatdev/leat/sinks/internal/entries"
+	"github.com/leatdev/leat/sinks/internal/message"
 )
 
 func init() { sinks.Register("sqs", Open) }
@@ -79,14 +77,15 @@ func (c Config) Validate() error {
 	case !c.Deduplication.IsZero() && !at.FIFO():
 		return &config.FieldError{Field: "deduplication", Err: errors.New("a standard queue tells no repeats")}
 	}
-	names := slices.Sorted(maps.Keys(c.Attributes))
-	if c.Watermill {
-		names = append(names, aside.WatermillUUID)
-	}
-	if err := aside.CheckNames(names); err != nil {
+	if err := c.messages().CheckNames(); err != nil {
 		return &config.FieldError{Field: "attributes", Err: err}
 	}
 	return nil
+}
+
+func (c Config) messages() message.Config {
+	at, _ := aws.ParseQueue(c.Queue) // Validate has seen it
+	return message.Config{Service: "SQS", FIFO: at.FIFO(), Group: c.Group, Deduplication: c.Deduplication, Attributes: c.Attributes, Watermill: c.Watermill}
 }
 
 // Sink sends to one queue. It is safe for concurrent use.
@@ -95,7 +94,7 @@ type Sink struct {
 	log       *slog.Logger
 	transport http.RoundTripper // nil: the network
 	at        aws.Queue
-	form      *aside.Form
+	messages  *message.Maker
 
 	mu     sync.Mutex
 	aws    awssdk.Config
@@ -115,14 +114,8 @@ var (
 	_ sinks.Partial = (*Sink)(nil)
 )
 
-// calls is how many calls are under way for one batch to a standard queue.
-const calls = 8
-
-// SQS' limits.
-const (
-	maxEntries = 10
-	maxTotal   = 1 << 20 // bytes of a message and of all messages of a call
-)
+// limits are SQS' own; a message may have as many bytes as all of a call.
+var limits = entries.Limits{Entries: 10, Bytes: 1 << 20}
 
 // Open makes the sink; it does not connect.
 func Open(_ context.Context, c Config, env sinks.Env) (sinks.Sink, error) {
@@ -140,7 +133,7 @@ func open(c Config, env sinks.Env, transport http.RoundTripper) (*Sink, error) {
 	s := &Sink{cfg: c, log: env.Log, transport: transport}
 	s.at, _ = aws.ParseQueue(c.Queue) // Validate has seen it
 	var err error
-	if s.form, err = newForm(&c); err != nil {
+	if s.messages, err = message.New(c.messages()); err != nil {
 		return nil, err
 	}
 	if s.log == nil {
@@ -165,79 +158,35 @@ func (s *Sink) Write(ctx context.Context, batch []event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("sqs: %w", err)
 	}
-	var outcomes aws.Outcomes
-	entries := make([]entry, 0, len(batch))
-	for i := range batch {
-		e, err := s.entry(q, i, &batch[i])
-		if err != nil {
-			outcomes.Fail(i, err)
-			continue
-		}
-		entries = append(entries, e)
-	}
+	b := entries.Make("sqs", batch, func(e *event.Recorded) (entry, error) { return s.entry(q, e) })
+	send := func(now []entry) (entries.Answer, error) { return s.send(ctx, q, now) }
 	if s.at.FIFO() {
-		aside.InOrder(entries, maxEntries, maxTotal,
-			func(now []entry) map[int]error { return s.send(ctx, q, now, &outcomes) },
-			func(e entry, err error) { outcomes.Fail(e.index, fmt.Errorf("sqs: %w", err)) })
-	} else {
-		ends := aws.Cut(len(entries), maxEntries, maxTotal, func(i int) int { return entries[i].size })
-		aws.Parallel(ends, calls, func(from, to int) { s.send(ctx, q, entries[from:to], &outcomes) })
+		return b.InOrder(limits, send)
 	}
-	return outcomes.Err(len(batch))
+	return b.SideBySide(limits, send)
 }
 
-// send makes one call, and gives what failed by index in entries.
-func (s *Sink) send(ctx context.Context, q *queue, entries []entry, outcomes *aws.Outcomes) map[int]error {
-	if len(entries) == 0 {
-		return nil
+// send makes one call.
+func (s *Sink) send(ctx context.Context, q *queue, now []entry) (answer entries.Answer, err error) {
+	in := &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: make([]types.SendMessageBatchRequestEntry, len(now))}
+	for i := range now {
+		in.Entries[i] = now[i].Send
+		in.Entries[i].Id = entries.ID(i)
 	}
-	in := &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: make([]types.SendMessageBatchRequestEntry, len(entries))}
-	for i := range entries {
-		in.Entries[i] = entries[i].send
-		in.Entries[i].Id = awssdk.String(strconv.Itoa(i))
-	}
-	failed := map[int]error{}
 	out, err := q.client.SendMessageBatch(ctx, in)
-	if err != nil && aws.KindOf(err) == aws.Invalid && len(entries) > 1 { // one of them is to blame
-		for i := range entries {
-			for _, err := range s.send(ctx, q, entries[i:i+1], outcomes) {
-				failed[i] = err
-			}
-		}
-		return failed
-	}
 	if err != nil {
-		err = aws.Outcome(fmt.Errorf("sqs: send %d messages: %w", len(entries), aws.Explain(err, "queue "+s.cfg.Queue, "sqs:SendMessage")))
 		if aws.KindOf(err) == aws.Missing {
 			s.forget()
 		}
-		for i := range entries {
-			failed[i] = err
-		}
-	} else {
-		var done []int
-		for _, ok := range out.Successful {
-			done = append(done, at(ok.Id))
-		}
-		var refused []aside.Failed
-		for _, f := range out.Failed {
-			refused = append(refused, aside.Failed{At: at(f.Id), Code: awssdk.ToString(f.Code), Message: awssdk.ToString(f.Message)})
-		}
-		failed = aside.Outcomes("sqs", len(entries), done, refused)
+		return answer, fmt.Errorf("send %d messages: %w", len(now), aws.Explain(err, "queue "+s.cfg.Queue, "sqs:SendMessage"))
 	}
-	for i, err := range failed {
-		outcomes.Fail(entries[i].index, err)
+	for _, ok := range out.Successful {
+		answer.Took(entries.At(ok.Id))
 	}
-	return failed
-}
-
-// at reads the id of an entry, which is its place in the call; -1 where it is none.
-func at(id *string) int {
-	i, err := strconv.Atoi(awssdk.ToString(id))
-	if err != nil {
-		return -1
+	for _, f := range out.Failed {
+		answer.Refused(entries.At(f.Id), f.Code, f.Message)
 	}
-	return i
+	return answer, nil
 }
 
 // ready makes the client and looks the queue up, until it was found once.
@@ -249,7 +198,7 @@ func (s *Sink) ready(ctx context.Context) (*queue, error) {
 		if s.at.Region != "" { // an ARN or URL says where the queue is
 			settings.Region = s.at.Region
 		}
-		cfg, err := aws.Load(ctx, settings, s.transport, 2*calls)
+		cfg, err := aws.Load(ctx, settings, s.transport, 2*entries.Calls)
 		if err != nil {
 			return nil, event.Unavailable(0, fmt.Errorf("queue %s: %w", s.cfg.Queue, err))
 		}
@@ -266,32 +215,24 @@ func (s *Sink) ready(ctx context.Context) (*queue, error) {
 		}
 		got, err := s.client.GetQueueUrl(ctx, in)
 		if err != nil {
-			return nil, outage(err, "queue "+s.cfg.Queue, "sqs:GetQueueUrl")
+			return nil, aws.Outage(err, "queue "+s.cfg.Queue, "sqs:GetQueueUrl")
 		}
 		url = *got.QueueUrl
 	}
 	got, err := s.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameMaximumMessageSize}})
-	found := &queue{client: s.client, url: url, maxSize: maxTotal}
+	found := &queue{client: s.client, url: url, maxSize: limits.Bytes}
 	switch {
 	case err == nil:
 		if n, err := strconv.Atoi(got.Attributes["MaximumMessageSize"]); err == nil && n > 0 {
 			found.maxSize = n
 		}
-	case aws.KindOf(err) == aws.Denied && strings.HasPrefix(aws.Code(err), "AccessDenied"): // it takes sending, which may be allowed
+	case aws.NotAllowed(err): // it takes sending, which may be allowed
 		s.log.Warn("sqs: cannot read the queue's largest message size; 1 MiB is assumed; allow sqs:GetQueueAttributes", "queue", s.cfg.Queue)
 	default:
-		return nil, outage(err, "queue "+s.cfg.Queue, "sqs:GetQueueAttributes")
+		return nil, aws.Outage(err, "queue "+s.cfg.Queue, "sqs:GetQueueAttributes")
 	}
 	s.queue = found
 	return found, nil
-}
-
-// outage is a failed look-up: nothing about it is an event's fault.
-func outage(err error, what, need string) error {
-	if aws.KindOf(err) == aws.Interrupted {
-		return err
-	}
-	return event.Unavailable(0, aws.Explain(err, what, need))
 }
 
 // forget makes the next Write look the queue up again: one that was made anew may have another URL or size.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/aws/awstest"
 	"github.com/leatdev/leat/pipeline/aws/feed"
 	"github.com/leatdev/leat/pipeline/aws/mototest"
 	"github.com/leatdev/leat/pipeline/check"
@@ -30,15 +30,7 @@ import (
 	"github.com/leatdev/leat/sources/sqs"
 )
 
-func TestMain(m *testing.M) {
-	for k, v := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_CA_BUNDLE": "",
-	} {
-		_ = os.Setenv(k, v)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { awstest.Main(m, "us-east-1") }
 
 const topic = "arn:aws:sns:eu-west-1:123456789012:orders"
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 func setting(t *testing.T, name string, otherwise int) int {
@@ -32,7 +33,7 @@ func setting(t *testing.T, name string, otherwise int) int {
 // keeps its order. LEAT_TEST_SEEDS and LEAT_TEST_MESSAGES make it longer.
 func TestFaults(t *testing.T) {
 	seeds, messages := setting(t, "LEAT_TEST_SEEDS", 200), setting(t, "LEAT_TEST_MESSAGES", 40)
-	if raceEnabled {
+	if race.Enabled {
 		seeds = min(seeds, max(40, setting(t, "LEAT_TEST_SEEDS", 0)))
 	}
 	for seed := range seeds {

@@ -18,6 +18,7 @@ import (
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/race"
 	"github.com/leatdev/leat/sources"
 )
 
@@ -37,7 +38,7 @@ func fill(cloud *awsfake.Cloud, queue string, n int) {
 // Whatever subset of a batch of ten cannot be deleted at first, each message is deleted in the end and nothing else is.
 func TestEachSubsetOfADeleteFails(t *testing.T) {
 	step := 1
-	if testing.Short() || raceEnabled {
+	if testing.Short() || race.Enabled {
 		step = 17
 	}
 	for subset := 0; subset < 1<<most; subset += step {

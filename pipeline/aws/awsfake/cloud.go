@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"testing"
 	"time"
 )
 
@@ -29,7 +31,14 @@ type Cloud struct {
 	// objects are S3's, by bucket and key.
 	objects map[string]string
 	serial  int
+	down    atomic.Bool
 }
+
+// Break takes the whole cloud down: every call is answered with 503, and does nothing. Mend brings it back.
+func (c *Cloud) Break(testing.TB) { c.down.Store(true) }
+
+// Mend ends what Break began.
+func (c *Cloud) Mend(testing.TB) { c.down.Store(false) }
 
 // New makes a cloud with the default bus and no queue. Faults decides what goes wrong with the n-th call (from 0) of an
 // operation ("SendMessageBatch"); nil: nothing does. It is called under no lock, from any goroutine.
@@ -88,6 +97,9 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 
 	fault := c.faults(op, n)
+	if c.down.Load() {
+		fault = Fault{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable}
+	}
 	if fault.Delay > 0 {
 		select {
 		case <-time.After(fault.Delay):

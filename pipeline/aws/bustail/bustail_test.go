@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,18 +20,11 @@ import (
 
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
+	"github.com/leatdev/leat/pipeline/aws/awstest"
 	"github.com/leatdev/leat/pipeline/aws/mototest"
 )
 
-func TestMain(m *testing.M) {
-	for k, v := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_CA_BUNDLE": "", "AWS_ENDPOINT_URL": "",
-	} {
-		_ = os.Setenv(k, v)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { awstest.Main(m, "eu-west-1") }
 
 // clients speak to the fake without a network, or to an emulator.
 func clients(t *testing.T, transport http.RoundTripper, endpoint string) (*aws.SQS, *aws.EventBridge) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,18 +17,11 @@ import (
 
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
+	"github.com/leatdev/leat/pipeline/aws/awstest"
 	"github.com/leatdev/leat/pipeline/aws/mototest"
 )
 
-func TestMain(m *testing.M) {
-	for k, v := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_CA_BUNDLE": "", "AWS_ENDPOINT_URL": "",
-	} {
-		_ = os.Setenv(k, v)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { awstest.Main(m, "eu-west-1") }
 
 func open(t *testing.T, cloud *awsfake.Cloud, name string) *Queue {
 	t.Helper()

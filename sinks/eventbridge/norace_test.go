@@ -1,5 +1,0 @@
-//go:build !race
-
-package eventbridge
-
-const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build !race
-
-package sqs
-
-const raceEnabled = false
