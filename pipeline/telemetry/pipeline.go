@@ -5,9 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/telemetry/prom"
 )
 
 // Pipeline counts what one pipeline's intake does. Its methods are called once for a batch, not for an event; counts of
@@ -16,10 +15,10 @@ type Pipeline struct {
 	m    *Metrics
 	name string
 
-	received, conflicts       prometheus.Counter
-	settled                   [event.Released + 1]prometheus.Counter
-	inFlight, inFlightBytes   prometheus.Gauge
-	commit, commitEvents, e2e prometheus.Observer
+	received, conflicts       *prom.Value
+	settled                   [event.Released + 1]*prom.Value
+	inFlight, inFlightBytes   *prom.Value
+	commit, commitEvents, e2e *prom.Histogram
 
 	mu    sync.Mutex
 	state string
@@ -32,14 +31,14 @@ func (m *Metrics) Pipeline(name string) *Pipeline {
 	}
 	p := &Pipeline{
 		m: m, name: name,
-		received: m.received.WithLabelValues(name), conflicts: m.conflicts.WithLabelValues(name),
-		inFlight: m.inFlight.WithLabelValues(name), inFlightBytes: m.inFlightBytes.WithLabelValues(name),
-		commit: m.commit.WithLabelValues(name), commitEvents: m.commitEvents.WithLabelValues(name),
-		e2e: m.endToEnd.WithLabelValues(name),
+		received: m.received.With(name), conflicts: m.conflicts.With(name),
+		inFlight: m.inFlight.With(name), inFlightBytes: m.inFlightBytes.With(name),
+		commit: m.commit.With(name), commitEvents: m.commitEvents.With(name),
+		e2e: m.endToEnd.With(name),
 	}
 	for o := range p.settled {
 		if o := event.Outcome(o); o != event.Pending {
-			p.settled[o] = m.settled.WithLabelValues(name, o.String())
+			p.settled[o] = m.settled.With(name, o.String())
 		}
 	}
 	return p
@@ -62,7 +61,7 @@ func (p *Pipeline) Settled(o event.Outcome, n int) {
 // Poisoned counts events that the intake parked, beside Settled(event.Poisoned).
 func (p *Pipeline) Poisoned(step, code string, n int) {
 	if p != nil && n > 0 {
-		p.m.poisoned.WithLabelValues(p.name, step, code).Add(float64(n))
+		p.m.poisoned.With(p.name, step, code).Add(float64(n))
 	}
 }
 
@@ -77,21 +76,21 @@ func (p *Pipeline) InFlight(events, bytes int64) {
 // WrongType counts expressions that met a value of the wrong type and were taken as false.
 func (p *Pipeline) WrongType(step string, n int) {
 	if p != nil && n > 0 {
-		p.m.wrongType.WithLabelValues(p.name, step).Add(float64(n))
+		p.m.wrongType.With(p.name, step).Add(float64(n))
 	}
 }
 
 // Retries counts further attempts.
 func (p *Pipeline) Retries(step string, n int) {
 	if p != nil && n > 0 {
-		p.m.retries.WithLabelValues(p.name, step).Add(float64(n))
+		p.m.retries.With(p.name, step).Add(float64(n))
 	}
 }
 
 // Unrouted counts events for which a branch had no case, beside Settled(event.Filtered).
 func (p *Pipeline) Unrouted(step string, n int) {
 	if p != nil && n > 0 {
-		p.m.unrouted.WithLabelValues(p.name, step).Add(float64(n))
+		p.m.unrouted.With(p.name, step).Add(float64(n))
 	}
 }
 
@@ -125,10 +124,10 @@ func (p *Pipeline) State(state string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state != "" && p.state != state {
-		p.m.state.DeleteLabelValues(p.name, p.state)
+		p.m.state.Delete(p.name, p.state)
 	}
 	p.state = state
-	p.m.state.WithLabelValues(p.name, state).Set(1)
+	p.m.state.With(p.name, state).Set(1)
 }
 
 // Owner says whether this process reads the pipeline's source, where one replica alone does.
@@ -140,7 +139,7 @@ func (p *Pipeline) Owner(own bool) {
 	if own {
 		n = 1
 	}
-	p.m.intakeOwner.WithLabelValues(p.name).Set(n)
+	p.m.intakeOwner.With(p.name).Set(n)
 }
 
 // Relay counts what one relay does.
@@ -148,9 +147,9 @@ type Relay struct {
 	m      *Metrics
 	labels []string // pipeline, component, kind
 
-	delivered, filtered, poisoned, retries prometheus.Counter
-	outage, position, head, lag, lagS, own prometheus.Gauge
-	write, writeEvents                     prometheus.Observer
+	delivered, filtered, poisoned, retries *prom.Value
+	outage, position, head, lag, lagS, own *prom.Value
+	write, writeEvents                     *prom.Histogram
 }
 
 // Relay gives the handle of a relay. The component is its identity without pipeline and kind, which are labels themselves; the target is part of
@@ -164,18 +163,18 @@ func (p *Pipeline) Relay(id, kind, target string) *Relay {
 		component = target
 	}
 	m, labels := p.m, []string{p.name, component, kind}
-	outcome := func(o string) prometheus.Counter {
-		return m.relayEvents.WithLabelValues(p.name, component, kind, o)
+	outcome := func(o string) *prom.Value {
+		return m.relayEvents.With(p.name, component, kind, o)
 	}
 	return &Relay{
 		m: m, labels: labels,
 		delivered: outcome("delivered"), filtered: outcome("filtered"), poisoned: outcome("poisoned"),
-		retries: m.relayRetries.WithLabelValues(labels...),
-		outage:  m.relayOutage.WithLabelValues(labels...), position: m.relayPosition.WithLabelValues(labels...),
-		head: m.relayHead.WithLabelValues(labels...), lag: m.relayLag.WithLabelValues(labels...),
-		lagS:  m.relayLagS.WithLabelValues(labels...),
-		own:   m.relayOwner.WithLabelValues(labels...),
-		write: m.relayWrite.WithLabelValues(labels...), writeEvents: m.relayWriteEvents.WithLabelValues(labels...),
+		retries: m.relayRetries.With(labels...),
+		outage:  m.relayOutage.With(labels...), position: m.relayPosition.With(labels...),
+		head: m.relayHead.With(labels...), lag: m.relayLag.With(labels...),
+		lagS:  m.relayLagS.With(labels...),
+		own:   m.relayOwner.With(labels...),
+		write: m.relayWrite.With(labels...), writeEvents: m.relayWriteEvents.With(labels...),
 	}
 }
 
@@ -204,7 +203,7 @@ func (r *Relay) Retries(n int) {
 func (r *Relay) Poisoned(code string, n int) {
 	if r != nil && n > 0 {
 		r.poisoned.Add(float64(n))
-		r.m.relayPoisoned.WithLabelValues(r.labels[0], r.labels[1], r.labels[2], code).Add(float64(n))
+		r.m.relayPoisoned.With(r.labels[0], r.labels[1], r.labels[2], code).Add(float64(n))
 	}
 }
 

@@ -3,7 +3,7 @@ package telemetry
 import (
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/leatdev/leat/pipeline/telemetry/prom"
 )
 
 // Plugin shows the numbers of one source or sink; it is a metric.Registry. A nil one shows nothing.
@@ -16,7 +16,7 @@ type Plugin struct {
 // number is one of a plugin's own.
 type number struct {
 	name, help string
-	kind       prometheus.ValueType
+	counter    bool
 	read       func() int64
 }
 
@@ -30,12 +30,12 @@ func (m *Metrics) Plugin(pipeline, component string) *Plugin {
 
 // Counter implements metric.Registry.
 func (p *Plugin) Counter(name, help string, read func() int64) {
-	p.add(number{"leat_" + name, help, prometheus.CounterValue, read})
+	p.add(number{"leat_" + name, help, true, read})
 }
 
 // Gauge implements metric.Registry.
 func (p *Plugin) Gauge(name, help string, read func() int64) {
-	p.add(number{"leat_" + name, help, prometheus.GaugeValue, read})
+	p.add(number{"leat_" + name, help, false, read})
 }
 
 func (p *Plugin) add(n number) {
@@ -58,18 +58,14 @@ func (p *Plugin) Close() {
 	delete(p.all.live, p)
 }
 
-// pluginCollector reads the numbers of all plugins at a scrape. It describes none of them: they come and go.
+// pluginCollector reads the numbers of all plugins at a scrape. They come and go.
 type pluginCollector struct {
 	mu   sync.Mutex
 	live map[*Plugin]bool
 }
 
-// Describe implements prometheus.Collector.
-func (c *pluginCollector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector. Numbers of the same name and component add up; of two helps or kinds of one
-// name the first counts, as Prometheus refuses a second.
-func (c *pluginCollector) Collect(out chan<- prometheus.Metric) {
+// collect shows them. Numbers of the same name and component add up; of two helps or kinds of one name the first counts.
+func (c *pluginCollector) collect(page *prom.Page) {
 	type key struct{ name, pipeline, component string }
 	sums, of := map[key]int64{}, map[string]number{}
 	c.mu.Lock()
@@ -84,8 +80,10 @@ func (c *pluginCollector) Collect(out chan<- prometheus.Metric) {
 	c.mu.Unlock()
 	for k, sum := range sums {
 		n := of[k.name]
-		if m, err := prometheus.NewConstMetric(prometheus.NewDesc(k.name, n.help, inStep, nil), n.kind, float64(sum), k.pipeline, k.component); err == nil {
-			out <- m
+		show := page.Gauge
+		if n.counter {
+			show = page.Counter
 		}
+		show(k.name, n.help, float64(sum), "pipeline", k.pipeline, "component", k.component)
 	}
 }

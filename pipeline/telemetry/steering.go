@@ -3,31 +3,30 @@ package telemetry
 import (
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/leatdev/leat/pipeline/telemetry/prom"
 )
 
 // steering holds the metrics of what people ask of a daemon.
 type steering struct {
-	configInfo, paused, relayPaused, relayHeld *prometheus.GaugeVec
-	loadedAt                                   prometheus.Gauge
-	reloads                                    *prometheus.CounterVec
-	workDone, workTotal                        *prometheus.GaugeVec
+	configInfo, paused, relayPaused, relayHeld *prom.Values
+	loadedAt                                   *prom.Value
+	reloads                                    *prom.Values
+	workDone, workTotal                        *prom.Values
 }
 
-func newSteering(r *prometheus.Registry) steering {
+func newSteering(r *prom.Registry) steering {
 	s := steering{
-		configInfo:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_config_info", Help: "1 for the configuration that runs; the hash is over what its files mean, without secrets."}, []string{"hash"}),
-		loadedAt:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "leat_config_last_reload_success_timestamp_seconds", Help: "When the running configuration was loaded."}),
-		reloads:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leat_config_reloads_total", Help: "Reloads of the configuration, by result: applied, unchanged, failed."}, []string{"result"}),
-		paused:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_pipeline_paused", Help: "1 while the pipeline (part pipeline) or its intake (part intake) is paused."}, []string{"pipeline", "part"}),
-		relayPaused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_relay_paused", Help: "1 while the relay is paused."}, inRelay),
-		relayHeld:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_relay_held_streams", Help: "Streams that wait behind parked events of the relay; 1 where the whole relay waits."}, inRelay),
-		workDone:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_work_done_events", Help: "Log positions that a rebuild or replay has gone through."}, []string{"pipeline", "work", "target"}),
-		workTotal:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "leat_work_total_events", Help: "Log positions that a rebuild or replay has to go through."}, []string{"pipeline", "work", "target"}),
+		configInfo:  r.Gauge("leat_config_info", "1 for the configuration that runs; the hash is over what its files mean, without secrets.", "hash"),
+		loadedAt:    r.Gauge("leat_config_last_reload_success_timestamp_seconds", "When the running configuration was loaded.").With(),
+		reloads:     r.Counter("leat_config_reloads_total", "Reloads of the configuration, by result: applied, unchanged, failed.", "result"),
+		paused:      r.Gauge("leat_pipeline_paused", "1 while the pipeline (part pipeline) or its intake (part intake) is paused.", "pipeline", "part"),
+		relayPaused: r.Gauge("leat_relay_paused", "1 while the relay is paused.", inRelay...),
+		relayHeld:   r.Gauge("leat_relay_held_streams", "Streams that wait behind parked events of the relay; 1 where the whole relay waits.", inRelay...),
+		workDone:    r.Gauge("leat_work_done_events", "Log positions that a rebuild or replay has gone through.", "pipeline", "work", "target"),
+		workTotal:   r.Gauge("leat_work_total_events", "Log positions that a rebuild or replay has to go through.", "pipeline", "work", "target"),
 	}
-	r.MustRegister(s.configInfo, s.loadedAt, s.reloads, s.paused, s.relayPaused, s.relayHeld, s.workDone, s.workTotal)
 	for _, result := range []string{"applied", "unchanged", "failed"} {
-		s.reloads.WithLabelValues(result)
+		s.reloads.With(result)
 	}
 	return s
 }
@@ -36,7 +35,7 @@ func newSteering(r *prometheus.Registry) steering {
 func (m *Metrics) Config(hash string) {
 	if m != nil {
 		m.configInfo.Reset()
-		m.configInfo.WithLabelValues(hash).Set(1)
+		m.configInfo.With(hash).Set(1)
 	}
 }
 
@@ -50,7 +49,7 @@ func (m *Metrics) Loaded(at time.Time) {
 // Reload counts a reload by its result: applied, unchanged or failed.
 func (m *Metrics) Reload(result string) {
 	if m != nil {
-		m.reloads.WithLabelValues(result).Inc()
+		m.reloads.With(result).Add(1)
 	}
 }
 
@@ -64,7 +63,7 @@ func (m *Metrics) Paused(pipeline, what string) {
 		if part == what {
 			v = 1
 		}
-		m.paused.WithLabelValues(pipeline, part).Set(v)
+		m.paused.With(pipeline, part).Set(v)
 	}
 }
 
@@ -73,11 +72,11 @@ func (m *Metrics) Work(pipeline, work, target string, done, total int64) {
 	switch {
 	case m == nil:
 	case total < 0:
-		m.workDone.DeleteLabelValues(pipeline, work, target)
-		m.workTotal.DeleteLabelValues(pipeline, work, target)
+		m.workDone.Delete(pipeline, work, target)
+		m.workTotal.Delete(pipeline, work, target)
 	default:
-		m.workDone.WithLabelValues(pipeline, work, target).Set(float64(done))
-		m.workTotal.WithLabelValues(pipeline, work, target).Set(float64(total))
+		m.workDone.With(pipeline, work, target).Set(float64(done))
+		m.workTotal.With(pipeline, work, target).Set(float64(total))
 	}
 }
 
@@ -90,12 +89,12 @@ func (r *Relay) Paused(paused bool) {
 	if paused {
 		v = 1
 	}
-	r.m.relayPaused.WithLabelValues(r.labels[0], r.labels[1], r.labels[2]).Set(v)
+	r.m.relayPaused.With(r.labels[0], r.labels[1], r.labels[2]).Set(v)
 }
 
 // Held says how many streams wait behind parked events.
 func (r *Relay) Held(streams int) {
 	if r != nil {
-		r.m.relayHeld.WithLabelValues(r.labels[0], r.labels[1], r.labels[2]).Set(float64(streams))
+		r.m.relayHeld.With(r.labels[0], r.labels[1], r.labels[2]).Set(float64(streams))
 	}
 }

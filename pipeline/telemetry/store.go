@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/leatdev/leat/pipeline/telemetry/prom"
 )
 
 // Parked is what a store has parked of one pipeline.
@@ -19,13 +19,6 @@ type StoreFacts func(ctx context.Context) (head int64, parked map[string]Parked,
 
 // scrapeTimeout bounds what a store may take at a scrape; its metrics are left out where it takes longer.
 const scrapeTimeout = 2 * time.Second
-
-var (
-	headDesc   = prometheus.NewDesc("leat_store_head_position", "Last position of the store's log.", []string{"component"}, nil)
-	parkedDesc = prometheus.NewDesc("leat_poison_events", "Events parked in the store.", []string{"component", "pipeline"}, nil)
-	oldestDesc = prometheus.NewDesc("leat_poison_oldest_timestamp_seconds", "When the oldest parked event failed first; absent where none is parked.", []string{"component", "pipeline"}, nil)
-	storeUp    = prometheus.NewDesc("leat_store_up", "1 where the store answers.", []string{"component"}, nil)
-)
 
 // WatchStore reports a store's facts at each scrape until remove is called.
 func (m *Metrics) WatchStore(name string, facts StoreFacts) (remove func()) {
@@ -47,15 +40,8 @@ type storeCollector struct {
 	watched map[string]StoreFacts
 }
 
-// Describe implements prometheus.Collector.
-func (c *storeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{headDesc, parkedDesc, oldestDesc, storeUp} {
-		ch <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
+// collect shows what the stores say.
+func (c *storeCollector) collect(page *prom.Page) {
 	c.mu.Lock()
 	watched := make(map[string]StoreFacts, len(c.watched))
 	for name, facts := range c.watched {
@@ -65,21 +51,21 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
 	for name, facts := range watched {
+		up := func(n float64) { page.Gauge("leat_store_up", "1 where the store answers.", n, "component", name) }
 		head, parked, err := facts(ctx)
 		if err != nil {
-			gauge(storeUp, 0, name)
+			up(0)
 			continue
 		}
-		gauge(storeUp, 1, name)
-		gauge(headDesc, float64(head), name)
+		up(1)
+		page.Gauge("leat_store_head_position", "Last position of the store's log.", float64(head), "component", name)
 		for pipeline, p := range parked {
-			gauge(parkedDesc, float64(p.Events), name, pipeline)
+			labels := []string{"component", name, "pipeline", pipeline}
+			page.Gauge("leat_poison_events", "Events parked in the store.", float64(p.Events), labels...)
 			if !p.Oldest.IsZero() {
-				gauge(oldestDesc, float64(p.Oldest.UnixMilli())/1000, name, pipeline)
+				page.Gauge("leat_poison_oldest_timestamp_seconds", "When the oldest parked event failed first; absent where none is parked.",
+					float64(p.Oldest.UnixMilli())/1000, labels...)
 			}
 		}
 	}

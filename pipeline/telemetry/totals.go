@@ -36,49 +36,33 @@ func (t Totals) String() string {
 }
 
 // Totals reads the metrics as a scrape would and gives the counts of each pipeline.
-func (m *Metrics) Totals() (map[string]Totals, error) {
+func (m *Metrics) Totals() map[string]Totals {
 	out := map[string]Totals{}
 	if m == nil {
-		return out, nil
+		return out
 	}
-	families, err := m.registry.Gather()
-	if err != nil {
-		return nil, fmt.Errorf("telemetry: gather: %w", err)
+	of := func(pipeline string, change func(*Totals)) {
+		t := out[pipeline]
+		change(&t)
+		out[pipeline] = t
 	}
-	for _, f := range families {
-		for _, metric := range f.GetMetric() {
-			label := map[string]string{}
-			for _, l := range metric.GetLabel() {
-				label[l.GetName()] = l.GetValue()
+	m.received.Each(func(l []string, n float64) { of(l[0], func(t *Totals) { t.Received = int64(n) }) })
+	m.inFlight.Each(func(l []string, n float64) { of(l[0], func(t *Totals) { t.InFlight = int64(n) }) })
+	m.settled.Each(func(l []string, n float64) {
+		of(l[0], func(t *Totals) {
+			if t.Settled == nil {
+				t.Settled = map[string]int64{}
 			}
-			t := out[label["pipeline"]]
-			switch f.GetName() {
-			case "leat_events_received_total":
-				t.Received = int64(metric.GetCounter().GetValue())
-			case "leat_events_in_flight":
-				t.InFlight = int64(metric.GetGauge().GetValue())
-			case "leat_events_settled_total":
-				if t.Settled == nil {
-					t.Settled = map[string]int64{}
-				}
-				t.Settled[label["outcome"]] = int64(metric.GetCounter().GetValue())
-			default:
-				continue
-			}
-			out[label["pipeline"]] = t
-		}
-	}
-	return out, nil
+			t.Settled[l[1]] = int64(n)
+		})
+	})
+	return out
 }
 
 // Conserved is for tests: an error names each pipeline of which events are missing.
 func (m *Metrics) Conserved() error {
-	totals, err := m.Totals()
-	if err != nil {
-		return err
-	}
 	var wrong []string
-	for name, t := range totals {
+	for name, t := range m.Totals() {
 		if n := t.Missing(); n != 0 {
 			wrong = append(wrong, fmt.Sprintf("%s: %d missing: %s", name, n, t))
 		}
