@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/serverless"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
@@ -221,8 +221,7 @@ func serverlessDecode(r *http.Request, v any) error {
 	return nil
 }
 
-// event makes the event of a request. A payload that is JSON is kept as it is, so that pipelines can read it; any other
-// text is kept as a JSON string, with a mark.
+// event makes the event of a request.
 func (n *serverlessNew) event(field string, r *http.Request) (event.Event, error) {
 	if n == nil {
 		return event.Event{}, wrong(field, "required")
@@ -237,33 +236,26 @@ func (n *serverlessNew) event(field string, r *http.Request) (event.Event, error
 	if len(missing) > 0 {
 		return event.Event{}, &refusal{http.StatusBadRequest, wentWrong, missing}
 	}
-	e := event.Event{ID: cmp.Or(r.Header.Get("Idempotency-Key"), event.NewID()), Type: n.EventType, Data: []byte(n.Payload), Changed: true}
+	e := event.Event{ID: cmp.Or(r.Header.Get("Idempotency-Key"), event.NewID()), Type: n.EventType, Changed: true}
 	if len(e.ID) > 255 {
 		return e, wrong("Idempotency-Key", "at most 255 bytes")
 	}
-	if strings.TrimSpace(n.Payload) != n.Payload || !json.Valid(e.Data) {
-		e.Metadata = []byte(`{"` + textMark + `":"text"}`)
-		var err error
-		if e.Data, err = json.Marshal(n.Payload); err != nil {
-			return e, wrong(field+".payload", err.Error())
-		}
+	if err := serverless.SetPayload(&e, n.Payload); err != nil {
+		return e, wrong(field+".payload", err.Error())
 	}
 	return e, nil
 }
 
-// textMark is the field of the metadata of an event whose payload was text and not JSON.
-const textMark = "payload"
-
 func serverlessEventOf(e *event.Recorded) serverlessEvent {
-	out := serverlessEvent{StreamID: e.Stream.ID, Revision: e.Revision, EventType: e.Type, Payload: string(e.Data), CreatedAt: e.Committed.UTC()}
-	var mark map[string]json.RawMessage
-	if bytes.Contains(e.Metadata, []byte(textMark)) && json.Unmarshal(e.Metadata, &mark) == nil && string(mark[textMark]) == `"text"` {
-		var text string
-		if json.Unmarshal(e.Data, &text) == nil {
-			out.Payload = text
-		}
+	return serverlessEvent{StreamID: e.Stream.ID, Revision: e.Revision, EventType: e.Type, Payload: serverless.Payload(&e.Event), CreatedAt: createdAt(e)}
+}
+
+// createdAt gives the time of an event's commit, also where it was committed by serverless-event-store itself.
+func createdAt(e *event.Recorded) time.Time {
+	if e.Origin == serverless.Origin {
+		return e.Time.UTC()
 	}
-	return out
+	return e.Committed.UTC()
 }
 
 // serverlessType gives the stream type of a request. One with a slash, or that is no text, can be nobody's.
@@ -384,7 +376,7 @@ func serverlessCommit(ctx context.Context, st eventstore.Store, s event.Stream, 
 		if err != nil {
 			return 0, nil, err
 		}
-		return http.StatusCreated, serverlessStreamAnswer{serverlessStream{s.ID, s.Type, revision, got.Committed.UTC()}}, nil
+		return http.StatusCreated, serverlessStreamAnswer{serverlessStream{s.ID, s.Type, revision, createdAt(got)}}, nil
 	}
 	return 0, nil, fmt.Errorf("admin: revision %d of %s is gone", revision, s)
 }

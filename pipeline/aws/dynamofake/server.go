@@ -53,6 +53,8 @@ type table struct {
 	hash, sort string
 	indexes    map[string]index
 	provision  json.RawMessage
+	attributes json.RawMessage
+	stream     json.RawMessage
 	billing    string
 	tags       map[string]string
 	rows       map[string]map[string]item // by hash and by sort key

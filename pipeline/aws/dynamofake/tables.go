@@ -19,6 +19,8 @@ func (s *Server) createTable(body []byte) (any, error) {
 	in := read[struct {
 		TableName              string
 		KeySchema              []keyPart
+		AttributeDefinitions   json.RawMessage
+		StreamSpecification    json.RawMessage
 		BillingMode            string
 		ProvisionedThroughput  json.RawMessage
 		GlobalSecondaryIndexes []struct {
@@ -33,6 +35,7 @@ func (s *Server) createTable(body []byte) (any, error) {
 	}
 	t := &table{rows: map[string]map[string]item{}, indexes: map[string]index{}, billing: in.BillingMode, provision: in.ProvisionedThroughput, tags: map[string]string{}}
 	t.hash, t.sort = keys(in.KeySchema)
+	t.attributes, t.stream = in.AttributeDefinitions, in.StreamSpecification
 	if t.hash == "" {
 		return nil, validation("No Hash Key specified in schema")
 	}
@@ -57,11 +60,17 @@ func (t *table) describe(name string) map[string]any {
 	}
 	var indexes []map[string]any
 	for n, x := range t.indexes {
-		indexes = append(indexes, map[string]any{"IndexName": n, "KeySchema": schema(x.hash, x.sort), "IndexStatus": "ACTIVE"})
+		indexes = append(indexes, map[string]any{"IndexName": n, "KeySchema": schema(x.hash, x.sort), "IndexStatus": "ACTIVE", "Projection": x.projection})
 	}
 	out := map[string]any{
 		"TableName": name, "TableStatus": "ACTIVE", "KeySchema": schema(t.hash, t.sort), "GlobalSecondaryIndexes": indexes,
 		"TableArn": "arn:aws:dynamodb:eu-west-1:000000000000:table/" + name,
+	}
+	if t.attributes != nil {
+		out["AttributeDefinitions"] = t.attributes
+	}
+	if t.stream != nil {
+		out["StreamSpecification"] = t.stream
 	}
 	if t.billing != "" {
 		out["BillingModeSummary"] = map[string]any{"BillingMode": t.billing}

@@ -140,6 +140,11 @@ func (s *Store) get(ctx context.Context, k item) (found item, err error) {
 
 // gets reads many items by their keys; those that are not there are left out. The order is any.
 func (s *Store) gets(ctx context.Context, keys []item) ([]item, error) {
+	return s.getsOf(ctx, s.cfg.Table, keys)
+}
+
+// getsOf is gets on a table.
+func (s *Store) getsOf(ctx context.Context, table string, keys []item) ([]item, error) {
 	var found []item
 	for len(keys) > 0 {
 		n := min(len(keys), 100)
@@ -148,7 +153,7 @@ func (s *Store) gets(ctx context.Context, keys []item) ([]item, error) {
 		for wait := firstWait; len(left) > 0; wait = min(2*wait, maxWait) {
 			err := s.again(ctx, "BatchGetItem", func(ctx context.Context) error {
 				out, err := s.cfg.Client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
-					RequestItems: map[string]types.KeysAndAttributes{s.cfg.Table: {Keys: left, ConsistentRead: &yes}}, ReturnConsumedCapacity: s.counting(),
+					RequestItems: map[string]types.KeysAndAttributes{table: {Keys: left, ConsistentRead: &yes}}, ReturnConsumedCapacity: s.counting(),
 				})
 				if err != nil {
 					return err
@@ -156,8 +161,8 @@ func (s *Store) gets(ctx context.Context, keys []item) ([]item, error) {
 				for i := range out.ConsumedCapacity {
 					s.used("BatchGetItem", &out.ConsumedCapacity[i])
 				}
-				found = append(found, out.Responses[s.cfg.Table]...)
-				left = out.UnprocessedKeys[s.cfg.Table].Keys
+				found = append(found, out.Responses[table]...)
+				left = out.UnprocessedKeys[table].Keys
 				return nil
 			})
 			if err != nil {

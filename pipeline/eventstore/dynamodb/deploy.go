@@ -19,10 +19,14 @@ func (c Settings) Permissions() []config.Statement {
 		"dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable",
 		"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
 	}
-	return []config.Statement{
+	out := []config.Statement{
 		{Sid: "LeatStore", Effect: "Allow", Action: actions, Resource: []string{table}},
 		{Sid: "LeatStreams", Effect: "Allow", Action: []string{"dynamodb:Query"}, Resource: []string{table + "/index/" + indexName}},
 	}
+	if c.Serverless != nil {
+		out = append(out, c.Serverless.permissions(region)...)
+	}
+	return out
 }
 
 // CloudFormation implements config.Deployed.

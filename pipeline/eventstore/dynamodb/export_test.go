@@ -12,5 +12,5 @@ func Die(ctx context.Context, s *Store, w *table.Write) (bool, error) {
 	return journal != "", err
 }
 
-// Pad gives a number as the sort keys have it.
-var Pad = pad
+// TableName gives the name of a store's own table.
+func (s *Store) TableName() string { return s.cfg.Table }

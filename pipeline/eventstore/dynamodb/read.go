@@ -293,6 +293,9 @@ func (s *Store) readStream(ctx context.Context, name event.Stream, o eventstore.
 	if name.Type == "" || name.ID == "" || len(streamPK(name)) > 2048 {
 		return nil
 	}
+	if err := s.shared.current(ctx, name); err != nil {
+		return err
+	}
 	i, err := s.get(ctx, key(streamPK(name), headSK))
 	if err != nil || i == nil {
 		return err
@@ -395,6 +398,9 @@ func (s *Store) streams(ctx context.Context, o eventstore.StreamsOptions, yield 
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
+	if one := (event.Stream{Type: o.Type, ID: o.Prefix}); s.shared.names(one) {
+		return s.oneStream(ctx, one, o, yield) // no other id begins like a whole one
+	}
 	names := []string{o.Type}
 	if o.Type == "" {
 		items, err := s.all(ctx, query{pk: "T"})
@@ -450,5 +456,25 @@ func (s *Store) streams(ctx context.Context, o eventstore.StreamsOptions, yield 
 			return err
 		}
 	}
+	return nil
+}
+
+// oneStream gives a stream of the shared table by its name, without the index: what was written before is seen.
+func (s *Store) oneStream(ctx context.Context, name event.Stream, o eventstore.StreamsOptions, yield func(eventstore.StreamInfo, error) bool) error {
+	if o.After.Type > name.Type || o.After.Type == name.Type && o.After.ID >= name.ID {
+		return nil
+	}
+	if err := s.shared.current(ctx, name); err != nil {
+		return err
+	}
+	i, err := s.get(ctx, key(streamPK(name), headSK))
+	if err != nil || i == nil {
+		return err
+	}
+	st, err := streamOf(i)
+	if err != nil {
+		return err
+	}
+	yield(eventstore.StreamInfo{Stream: name, Revision: st.revision, Created: st.created, Updated: st.updated}, nil)
 	return nil
 }

@@ -2,9 +2,9 @@ package dynamodb
 
 import (
 	"context"
-
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
@@ -22,7 +22,27 @@ type Settings struct {
 	// Capacity is for a table that is made.
 	ReadCapacity  int64 `yaml:"read_capacity,omitempty" min:"1" doc:"read units of a table that is made; default: on demand"`
 	WriteCapacity int64 `yaml:"write_capacity,omitempty" min:"1" doc:"write units of a table that is made; default: on demand"`
-	aws.Settings  `yaml:",inline"`
+	// Serverless is beside the table and not instead of it: positions, inbox, leases and tables are no items of theirs.
+	Serverless   *ServerlessSettings `yaml:"serverless_event_store,omitempty" doc:"share the table of a serverless-event-store with its Lambda: its streams are in leat's log, and what leat appends to them is in that table too"`
+	aws.Settings `yaml:",inline"`
+}
+
+// ServerlessSettings are the YAML of a shared table.
+type ServerlessSettings struct {
+	Table string        `yaml:"table" doc:"its table, in the same account and region; leat makes and changes no table of that kind" example:"EsStack-EsTable1A2B3C"`
+	Poll  time.Duration `yaml:"poll,omitempty" default:"1s" min:"100ms" doc:"how often the Lambda's appends are looked for"`
+}
+
+// Validate implements config.Validator.
+func (c ServerlessSettings) Validate() error {
+	if c.Table != "" && !tableName.MatchString(c.Table) {
+		return &config.FieldError{Field: "table", Err: notTable(c.Table)}
+	}
+	return nil
+}
+
+func notTable(name string) error {
+	return fmt.Errorf("%q is no name of a table: 3 to 255 letters, digits and _ . -", name)
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
@@ -30,7 +50,10 @@ var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 // Validate implements config.Validator.
 func (c Settings) Validate() error {
 	if c.Table != "" && !tableName.MatchString(c.Table) {
-		return &config.FieldError{Field: "table", Err: fmt.Errorf("%q is no name of a table: 3 to 255 letters, digits and _ . -", c.Table)}
+		return &config.FieldError{Field: "table", Err: notTable(c.Table)}
+	}
+	if c.Serverless != nil && c.Serverless.Table != "" && c.Serverless.Table == c.Table {
+		return &config.FieldError{Field: "table", Err: fmt.Errorf("%q is serverless-event-store's table: leat's own is another one", c.Table)}
 	}
 	if err := c.Check(); err != nil {
 		return &config.FieldError{Field: "endpoint", Err: err}
@@ -41,6 +64,13 @@ func (c Settings) Validate() error {
 // Target names the table.
 func (c Settings) Target() string { return c.Table }
 
+func (c Settings) shared() *SharedTable {
+	if c.Serverless == nil {
+		return nil
+	}
+	return &SharedTable{Table: c.Serverless.Table, Poll: c.Serverless.Poll}
+}
+
 func open(ctx context.Context, c Settings, env eventstore.Env) (eventstore.Store, error) {
 	// As many calls at a time as readers and the committer make.
 	cfg, err := aws.Load(ctx, c.Settings, nil, 16)
@@ -49,7 +79,7 @@ func open(ctx context.Context, c Settings, env eventstore.Env) (eventstore.Store
 	}
 	s, err := Open(ctx, Config{
 		Client: aws.NewDynamoDB(cfg), Table: c.Table, Create: c.Create, ReadCapacity: c.ReadCapacity, WriteCapacity: c.WriteCapacity,
-		ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log, Close: func() { aws.Close(cfg) },
+		ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log, Close: func() { aws.Close(cfg) }, Shared: c.shared(),
 	})
 	if err != nil {
 		aws.Close(cfg)

@@ -20,6 +20,8 @@ type Config struct {
 	Client *aws.DynamoDB
 	// Table is the table's name.
 	Table string
+	// Shared is a serverless-event-store's table that the store shares with its Lambda; nil: there is none.
+	Shared *SharedTable
 	// Create makes the table where it is missing; else that is an error.
 	Create bool
 	// ReadCapacity and WriteCapacity are those of a table that is made; zeros: on demand.
@@ -46,6 +48,8 @@ type Store struct {
 	now   func() time.Time
 	log   *slog.Logger
 	logID string
+	// shared is nil where there is no shared table.
+	shared *shared
 
 	end    atomic.Pointer[logEnd]
 	ends   sync.Mutex
@@ -100,6 +104,15 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 			err = fmt.Errorf("dynamodb: open table %s: %w", cfg.Table, err)
 		}
 	}()
+	if t := cfg.Shared; t != nil {
+		s.shared = &shared{s: s, table: t.Table, poll: t.Poll, stopped: make(chan struct{})}
+		if s.shared.poll <= 0 {
+			s.shared.poll = time.Second
+		}
+		if err := s.shared.prepare(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -114,12 +127,21 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		go newWriter(s).run()
 	}
 	s.back.Go(s.watch)
+	if s.shared != nil && !cfg.ReadOnly {
+		var find context.Context
+		find, s.shared.stop = context.WithCancel(s.ctx)
+		go s.shared.run(find)
+	}
 	return s, nil
 }
 
 // Close waits for the commit under way. What waits in the queue gets ErrClosed.
 func (s *Store) Close() error {
 	s.once.Do(func() {
+		if s.shared != nil && s.shared.stop != nil {
+			s.shared.stop()
+			<-s.shared.stopped
+		}
 		close(s.closing)
 		<-s.stopped
 		s.cancel()

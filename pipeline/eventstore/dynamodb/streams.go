@@ -29,6 +29,8 @@ func streamOf(i item) (*stream, error) {
 		revision: number(i, "r"), position: number(i, "p"), from: number(i, "f"),
 		created: time.UnixMicro(number(i, "cr")).UTC(), updated: time.UnixMicro(number(i, "up")).UTC(),
 	}
+	ns := number(i, "ns")
+	s.created, s.updated = s.created.Add(time.Duration(ns/1000)), s.updated.Add(time.Duration(ns%1000))
 	var err error
 	s.tail, err = readPlaces(blob(i, "k"))
 	s.complete = s.from == 1
@@ -39,6 +41,10 @@ func streamOf(i item) (*stream, error) {
 func (st *stream) item(name event.Stream) item {
 	i := key(streamPK(name), headSK)
 	i["r"], i["p"], i["f"], i["cr"], i["up"] = num(st.revision), num(st.position), num(st.from), num(st.created.UnixMicro()), num(st.updated.UnixMicro())
+	// Times of leat's own are whole microseconds; those of a shared table are not.
+	if ns := st.created.Nanosecond()%1000*1000 + st.updated.Nanosecond()%1000; ns > 0 {
+		i["ns"] = num(int64(ns))
+	}
 	if len(st.tail) > 0 {
 		i["k"] = bin(appendPlaces(nil, st.tail))
 	}

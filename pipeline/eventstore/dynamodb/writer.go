@@ -21,6 +21,8 @@ type request struct {
 	units []*eventstore.Unit
 	o     eventstore.CommitOptions
 	next  int // of units: those before it are answered
+	// takeIn brings what the shared table has already.
+	takeIn bool
 
 	err   error
 	state atomic.Int32 // waiting, taken or withdrawn
@@ -47,7 +49,11 @@ func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventsto
 	if s.cfg.ReadOnly {
 		return eventstore.ErrReadOnly
 	}
-	r := &request{ctx: ctx, units: units, o: o, done: make(chan struct{})}
+	return s.enqueue(ctx, &request{ctx: ctx, units: units, o: o, done: make(chan struct{})})
+}
+
+// enqueue has the committer serve a request.
+func (s *Store) enqueue(ctx context.Context, r *request) error {
 	select {
 	case s.queue <- r:
 	case <-s.closing:
@@ -217,6 +223,9 @@ func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, er
 				w.took(d)
 				return d.ends, nil
 			}
+			if fault := d.broken(err); fault != nil {
+				return d.ends, fault
+			}
 			w.forget()
 			if w.end, err = w.s.advanceEnd(ctx, w.end); err != nil {
 				return d.ends, err
@@ -261,18 +270,33 @@ type draft struct {
 	ends    []int
 	nonce   string // in the log's items; "" where there is none
 	first   int64  // position
+
+	shared  sharedWrites
+	takenIn map[*event.Event]bool // what the shared table has already
+	why     map[event.Stream]bar
 }
 
 // draft judges as many units as one transaction takes.
 func (w *writer) draft(ctx context.Context, batch []*request) (*draft, error) {
 	batch = batch[:len(batch):len(batch)]
-	counts, part := w.fits(batch)
-	k := &known{w: w, marks: map[plan.MarkID]markState{}, rows: map[int64]bool{}}
-	if err := k.read(ctx, batch[:part], counts); err != nil {
-		return nil, err
+	var counts []int
+	var part int
+	var k *known
+	why := map[event.Stream]bar{}
+	for again := true; again; {
+		clear(why)
+		counts, part = w.fits(batch)
+		k = &known{w: w, marks: map[plan.MarkID]markState{}, rows: map[int64]bool{}}
+		err := k.read(ctx, batch[:part], counts)
+		if err != nil {
+			return nil, err
+		}
+		if again, err = w.meet(ctx, batch[:part], counts, why); err != nil {
+			return nil, err
+		}
 	}
 	c := w.s.newChange()
-	d := &draft{known: k, plan: plan.New(k, w.end.position, plan.Clock(w.s.now(), w.end.committed))}
+	d := &draft{known: k, takenIn: map[*event.Event]bool{}, why: why, plan: plan.New(k, w.end.position, plan.Clock(w.s.now(), w.end.committed))}
 	effects := func(unit context.Context, u *eventstore.Unit, written []event.Recorded, repeated bool) error {
 		restore := c.snapshot()
 		gone, err := w.s.unpark(ctx, c, u.Unpark)
@@ -312,6 +336,9 @@ func (w *writer) draft(ctx context.Context, batch []*request) (*draft, error) {
 		for ; at < end; at++ {
 			u := r.units[at]
 			d.judged = d.judged || len(u.Appends) > 0
+			if r.takeIn {
+				d.note(u)
+			}
 			if err := w.judge(ctx, d, u, effects); err != nil {
 				return nil, err
 			}
@@ -351,6 +378,11 @@ func (w *writer) within(ctx context.Context, c *change, u *eventstore.Unit, writ
 // judge adds a unit, unless it is larger than any transaction.
 func (w *writer) judge(ctx context.Context, d *draft, u *eventstore.Unit, effects plan.Effects) error {
 	large := tooLarge(u)
+	if h := w.s.shared; large == nil && h != nil && !d.taken(u) {
+		if large = h.refuse(u); large == nil {
+			large = d.forbidden(u)
+		}
+	}
 	if large == nil {
 		return d.plan.Add(ctx, u, effects)
 	}
@@ -451,6 +483,9 @@ func (w *writer) fits(batch []*request) (counts []int, part int) {
 		}
 		for _, u := range r.units[r.next:] {
 			c, b := cost(u), weightOf(u)
+			if !r.takeIn {
+				c, b = c+w.s.shared.items(u), b+w.s.shared.bytes(u)
+			}
 			if u.Cursor != nil {
 				id := plan.CursorID{Pipeline: u.Pipeline, Key: u.Cursor.Key}
 				if cursors[id] {
@@ -484,12 +519,15 @@ func (w *writer) assemble(d *draft, c *change) error {
 		d.nonce, d.first, d.streams = nonce(6), ws[0].Position, map[event.Stream]*stream{}
 		heads := map[event.Stream]int64{} // the revision that stands there
 		places := map[event.Stream][]place{}
+		written := map[event.Stream]*span{}
 		// What is left of the hundred for the log's items, when all else has its room.
 		room := most - len(docs) - len(d.plan.Marks) - len(d.plan.Cursors) - len(d.plan.Rows)
 		streams, kinds := map[event.Stream]int{}, map[string]bool{}
 		for _, e := range ws {
 			room -= w.room(e.Stream.Name, 1, streams, kinds)
 		}
+		w.s.shared.writes(d)
+		room -= len(d.shared.writes)
 		for _, group := range groups(ws, room) {
 			i, err := logItem(group, committed, d.nonce)
 			if err != nil {
@@ -501,11 +539,19 @@ func (w *writer) assemble(d *draft, c *change) error {
 			for _, e := range group {
 				name := e.Stream.Name
 				heads[name] = e.Stream.Base.Revision
+				at := committed
+				if d.takenIn[e.Event] {
+					at = e.Event.Time
+				}
+				if written[name] == nil {
+					written[name] = &span{first: at}
+				}
+				written[name].last = at
 				places[name] = append(places[name], place{e.Position, group[0].Position, hashID(e.Event.ID)})
 			}
 		}
 		for name, ps := range places {
-			st := w.grown(name, ps, committed)
+			st := w.grown(name, ps, written[name])
 			if len(st.tail) > tailPlaces {
 				i := key(streamPK(name), pad(st.from))
 				i["k"] = bin(appendPlaces(nil, st.tail))
@@ -552,15 +598,20 @@ func (w *writer) assemble(d *draft, c *change) error {
 		d.writes = append(d.writes, types.TransactWriteItem{Delete: &types.Delete{TableName: table, Key: key(outboxPK, pad(id)), ConditionExpression: ptr("attribute_exists(pk)")}})
 	}
 	d.writes = append(d.writes, docs...)
+	d.shared.base = len(d.writes)
+	d.writes = append(d.writes, d.shared.writes...)
 	if len(d.writes) > most {
 		return fmt.Errorf("dynamodb: a transaction of %d items", len(d.writes))
 	}
 	return nil
 }
 
+// span is when a stream's events in a transaction were written.
+type span struct{ first, last time.Time }
+
 // grown gives a stream with places added to its tail.
-func (w *writer) grown(name event.Stream, ps []place, committed time.Time) *stream {
-	st := &stream{from: 1, complete: true, created: committed}
+func (w *writer) grown(name event.Stream, ps []place, at *span) *stream {
+	st := &stream{from: 1, complete: true, created: at.first}
 	if old := w.streams[name]; old != nil && old.revision > 0 {
 		copied := *old
 		st = &copied
@@ -569,7 +620,7 @@ func (w *writer) grown(name event.Stream, ps []place, committed time.Time) *stre
 		st.tail = ps
 	}
 	st.revision += int64(len(ps))
-	st.position, st.updated = ps[len(ps)-1].position, committed
+	st.position, st.updated = ps[len(ps)-1].position, at.last
 	return st
 }
 
