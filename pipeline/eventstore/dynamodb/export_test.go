@@ -14,3 +14,6 @@ func Die(ctx context.Context, s *Store, w *table.Write) (bool, error) {
 
 // TableName gives the name of a store's own table.
 func (s *Store) TableName() string { return s.cfg.Table }
+
+// Pad gives a number as the sort keys have it.
+var Pad = pad

@@ -2,7 +2,6 @@ package dynamodb_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -151,10 +150,4 @@ func (l *lambda) head(t testing.TB, id string) (streamType string, revision stri
 		t.Errorf("a head has the record type %q", got)
 	}
 	return out.Item["StreamType"].(*types.AttributeValueMemberS).Value, out.Item["StreamRevision"].(*types.AttributeValueMemberN).Value, out.Item["UpdatedAt"].(*types.AttributeValueMemberS).Value
-}
-
-// lost reports an error of a transaction that was lost to another writer, or of a service that was not there.
-func lost(err error) bool {
-	var c *types.TransactionCanceledException
-	return errors.As(err, &c)
 }
