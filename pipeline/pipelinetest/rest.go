@@ -1,6 +1,7 @@
 package pipelinetest
 
 import (
+	"bytes"
 	"fmt"
 	"runtime"
 	"runtime/metrics"
@@ -11,21 +12,31 @@ import (
 // clock is one that is moved by hand, that is the moment to move it.
 //
 // The numbers are the scheduler's own (Go 1.26, runtime/metrics): goroutines that run, that could run, and that are in a
-// system call. Two readings in a row must say the same, as one is not taken in a single instant.
+// system call. Two readings in a row must say the same, as one is not taken in a single instant. Where they do not say so
+// for a while, the stacks are looked at, with the world stopped: that is exact, and costs more.
 type rest struct {
 	own      func()
 	patience time.Duration
 	samples  []metrics.Sample
-	// idle is how many goroutines sit in system calls at rest (os/signal has one); the least that was seen.
+	// idle is how many goroutines sit in system calls at rest: that of os/signal, where there is one.
 	idle uint64
+	// before are the goroutines that sat in system calls before the first test: they may do so for good.
+	before map[string]bool
 }
 
 func newRest(o *Options) *rest {
-	r := &rest{own: o.Rest, patience: o.Patience, idle: ^uint64(0), samples: []metrics.Sample{
+	r := &rest{own: o.Rest, patience: o.Patience, before: map[string]bool{}, samples: []metrics.Sample{
 		{Name: "/sched/goroutines/running:goroutines"},
 		{Name: "/sched/goroutines/runnable:goroutines"},
 		{Name: "/sched/goroutines/not-in-go:goroutines"},
 	}}
+	signals, busy := moving()
+	for id, state := range busy {
+		if state == inCall {
+			r.before[id] = true
+		}
+	}
+	r.idle = uint64(signals)
 	return r
 }
 
@@ -37,8 +48,52 @@ func (r *rest) quiet() bool {
 		}
 		return r.samples[i].Value.Uint64()
 	}
-	r.idle = min(r.idle, value(2))
 	return value(0) <= 1 && value(1) == 0 && value(2) <= r.idle
+}
+
+// stopped is quiet by the stacks.
+func (r *rest) stopped() bool {
+	signals, busy := moving()
+	for id, state := range busy {
+		if state != inCall || !r.before[id] {
+			return false
+		}
+	}
+	r.idle = uint64(signals)
+	return true
+}
+
+const inCall = "syscall"
+
+// moving gives the goroutines but the caller's that run, could run, or are in a system call, by their numbers, with what
+// they do; and how many there are that wait for signals, which is a system call for the scheduler.
+func moving() (signals int, busy map[string]string) {
+	buf := make([]byte, 64<<10)
+	for {
+		if n := runtime.Stack(buf, true); n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	busy = map[string]string{}
+	for i, g := range bytes.Split(buf, []byte("\n\n")) {
+		// goroutine 7 [chan receive, 2 minutes]:
+		head, stack, _ := bytes.Cut(g, []byte("\n"))
+		id, state, _ := bytes.Cut(bytes.TrimPrefix(head, []byte("goroutine ")), []byte(" ["))
+		switch state = bytes.TrimRight(state[:max(0, bytes.IndexAny(state, ",]"))], " "); {
+		case i == 0: // our own stands first
+		case bytes.HasPrefix(stack, []byte("os/signal.signal_recv(")):
+			signals++
+		default:
+			for _, moves := range []string{"running", "runnable", inCall, "preempted", "copystack"} {
+				if bytes.HasPrefix(state, []byte(moves)) {
+					busy[string(id)] = moves
+				}
+			}
+		}
+	}
+	return signals, busy
 }
 
 // wait returns when nothing moves any more; an error says that something does not come to rest.
@@ -50,7 +105,7 @@ func (r *rest) wait() error {
 	// A sleep costs a millisecond, and whoever wakes from one meets an idle thread that looks for work and counts as
 	// running: so many looks come first, and between sleeps too.
 	const looks = 100
-	start := time.Now()
+	start, exact := time.Now(), 20*time.Millisecond
 	for n, streak := 1, 0; ; n++ {
 		runtime.Gosched()
 		if !r.quiet() {
@@ -61,7 +116,14 @@ func (r *rest) wait() error {
 		if n%looks > 0 {
 			continue
 		}
-		switch took := time.Since(start); {
+		took := time.Since(start)
+		if took > exact {
+			if r.stopped() {
+				return nil
+			}
+			exact = took + min(took, 50*time.Millisecond)
+		}
+		switch {
 		case took > r.patience:
 			return fmt.Errorf("nothing came to rest within %s: a step, a handler or a lookup is busy all the time", r.patience)
 		case took > 5*time.Millisecond:
