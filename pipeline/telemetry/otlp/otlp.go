@@ -50,14 +50,18 @@ func (e *Exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	ctx, cancel := context.WithTimeout(ctx, e.s.Timeout)
 	defer cancel()
 	pause := 300 * time.Millisecond
+	var cause error // not merely that there is no time left, where an attempt before that says more
 	for {
 		after, err := e.send(ctx, body)
 		if err == nil {
 			return nil
 		}
+		if cause == nil || ctx.Err() == nil {
+			cause = err
+		}
 		wait := max(after, time.Duration(float64(pause)*(0.5+rand.Float64())))
-		if deadline, _ := ctx.Deadline(); after < 0 || time.Until(deadline) < wait {
-			e.warn(fmt.Errorf("otlp: %d spans are lost: %w", len(spans), err))
+		if deadline, _ := ctx.Deadline(); after < 0 || ctx.Err() != nil || time.Until(deadline) < wait {
+			e.warn(fmt.Errorf("otlp: %d spans are lost: %w", len(spans), cause))
 			return nil
 		}
 		timer := time.NewTimer(wait)

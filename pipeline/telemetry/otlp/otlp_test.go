@@ -117,7 +117,7 @@ func export(t *testing.T, s Settings, answer http.HandlerFunc) (requests int, wa
 	defer srv.Close()
 	s.URL = srv.URL + "/v1/traces"
 	if s.Timeout == 0 {
-		s.Timeout = 5 * time.Second
+		s.Timeout = time.Minute
 	}
 	e := New(s, func(err error) { warned = append(warned, err.Error()) })
 	if err := e.ExportSpans(t.Context(), stubs()); err != nil {
@@ -170,7 +170,7 @@ func TestAnswers(t *testing.T) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 		}, requests: 2},
-		{name: "busy for longer than there is time", timeout: time.Second, answer: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "busy for longer than there is time", timeout: 30 * time.Second, answer: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "60")
 			w.WriteHeader(http.StatusTooManyRequests)
 		}, requests: 1, warned: "3 spans are lost: the collector answers 429"},
@@ -188,13 +188,32 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
-	// Nobody listens.
+}
+
+// TestLastAttemptRunsOut has the time end in an attempt: that is the last one, and the one before says why the spans are
+// lost.
+func TestLastAttemptRunsOut(t *testing.T) {
 	var warned []string
-	e := New(Settings{URL: "http://127.0.0.1:1/v1/traces", Timeout: 500 * time.Millisecond}, func(err error) { warned = append(warned, err.Error()) })
-	if err := e.ExportSpans(context.Background(), stubs()); err != nil || len(warned) != 1 || !strings.Contains(warned[0], "connection refused") {
-		t.Errorf("%v, %q", err, warned)
+	e := New(Settings{URL: "http://127.0.0.1:1/v1/traces", Timeout: time.Minute}, func(err error) { warned = append(warned, err.Error()) })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	attempts := 0
+	e.client.Transport = transport(func(r *http.Request) (*http.Response, error) {
+		if attempts++; attempts == 1 {
+			return http.DefaultTransport.RoundTrip(r) // nobody listens
+		}
+		cancel()
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	})
+	if err := e.ExportSpans(ctx, stubs()); err != nil || attempts != 2 || len(warned) != 1 || !strings.Contains(warned[0], "connection refused") {
+		t.Errorf("%d attempts, %v, %q", attempts, err, warned)
 	}
 }
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestFromEnv(t *testing.T) {
 	srv := httptest.NewTLSServer(nil)
