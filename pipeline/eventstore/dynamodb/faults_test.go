@@ -166,9 +166,10 @@ func race(t *testing.T, stores []*dynamodb.Store, rounds int) {
 	}
 }
 
-// TestMoto is the same against moto, which has transactions, conditions and cancellation reasons of its own making.
+// TestMoto is the same against moto, which has transactions, conditions and cancellation reasons of its own making. Its
+// transactions are not kept apart: they come one at a time.
 func TestMoto(t *testing.T) {
-	url := mototest.Start(t)
+	url := mototest.OneAtATime(t, mototest.Start(t))
 	t.Run("writers", func(t *testing.T) { underFaults(t, url, nil) })
 	t.Run("race", func(t *testing.T) {
 		c := client(t, url)
