@@ -16,9 +16,10 @@ func TestCheck(t *testing.T) {
 	made, newer := pgtest.Schema(), pgtest.Schema()
 	server.Exec(t, "", postgres.Schema(made))
 	server.Exec(t, "", postgres.Schema(newer)+"; INSERT INTO "+newer+".leat_schema (version) VALUES (99)")
-	server.Exec(t, "", "CREATE ROLE reader LOGIN PASSWORD 's3cret'; ALTER ROLE reader SET default_transaction_read_only = on")
+	role := pgtest.Schema()
+	server.Exec(t, "", "CREATE ROLE "+role+" LOGIN PASSWORD 's3cret'; ALTER ROLE "+role+" SET default_transaction_read_only = on")
 	dsn := server.DSN()
-	reader := strings.Replace(dsn, "postgres://"+userOf(dsn), "postgres://reader:s3cret", 1)
+	reader := strings.Replace(dsn, "postgres://"+userOf(dsn), "postgres://"+role+":s3cret", 1)
 	for _, tt := range []struct {
 		name   string
 		s      postgres.Settings

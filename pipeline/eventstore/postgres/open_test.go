@@ -19,9 +19,9 @@ import (
 // TestOpenRefuses: what stands in the way is said, and no password.
 func TestOpenRefuses(t *testing.T) {
 	server := pgtest.Shared(t)
-	newer := pgtest.Schema()
+	newer, latin := pgtest.Schema(), pgtest.Schema()
 	server.Exec(t, "", postgres.Schema(newer)+"; INSERT INTO "+newer+".leat_schema (version) VALUES (99)")
-	server.Exec(t, "", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+	server.Exec(t, "", "CREATE DATABASE "+latin+" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
 	for _, tt := range []struct {
 		name string
 		c    postgres.Config
@@ -36,7 +36,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"pairs", postgres.Config{DSN: "host=localhost password=s3cret sslmode=s3cret"}, nil, "dsn"},
 		{"nothing", postgres.Config{}, nil, "empty"},
 		{"a newer schema", postgres.Config{DSN: server.DSN(), Schema: newer}, postgres.ErrSchema, "newer leat"},
-		{"another encoding", postgres.Config{DSN: server.Database("latin")}, postgres.ErrSchema, "LATIN1"},
+		{"another encoding", postgres.Config{DSN: server.Database(latin)}, postgres.ErrSchema, "LATIN1"},
 		{"read-only without a schema", postgres.Config{DSN: server.DSN(), Schema: "nope", ReadOnly: true}, postgres.ErrSchema, "version 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -32,7 +32,9 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func TestPublisher(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) (box eventstore.Outbox, a sql.SchemaAdapter, begin func() (sql.ContextExecutor, func(bool) error)){
 		"pgx": func(t *testing.T) (eventstore.Outbox, sql.SchemaAdapter, func() (sql.ContextExecutor, func(bool) error)) {
-			pool, err := pgxpool.New(t.Context(), pgtest.Shared(t).DSN())
+			server, schema := pgtest.Shared(t), pgtest.Schema()
+			server.Exec(t, "", "CREATE SCHEMA "+schema)
+			pool, err := pgxpool.New(t.Context(), server.DSN()+"&search_path="+schema)
 			if err != nil {
 				t.Fatal(err)
 			}
