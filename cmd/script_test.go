@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/leatdev/leat/cmd"
+	"github.com/leatdev/leat/pipeline/porttest"
 
 	_ "github.com/leatdev/leat/pipeline/eventstore/dynamodb"
 	_ "github.com/leatdev/leat/pipeline/eventstore/memory"
@@ -89,10 +89,10 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 // freePort sets a variable to a loopback address that nobody listens at: freeport ADDR.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, release, err := porttest.Take()
 	ts.Check(err)
-	ts.Setenv(args[0], l.Addr().String())
-	ts.Check(l.Close())
+	ts.Defer(release)
+	ts.Setenv(args[0], addr)
 }
 
 // terminate sends SIGTERM to what runs in the background.
@@ -116,7 +116,7 @@ func get(ts *testscript.TestScript, _ bool, args []string) {
 
 // await asks a path of a daemon that was started in the background until it answers 200: await $ADDR /readyz.
 func await(ts *testscript.TestScript, _ bool, args []string) {
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -129,7 +129,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		select {
 		case <-deadline:
-			ts.Fatalf("%s%s: no 200 within 10 s: %v", args[0], args[1], err)
+			ts.Fatalf("%s%s: no 200 within a minute: %v", args[0], args[1], err)
 		case <-tick.C:
 		}
 	}

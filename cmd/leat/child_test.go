@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/cmd"
+	"github.com/leatdev/leat/pipeline/porttest"
 )
 
 // The tests here run the real program: the test binary starts itself again as leat.
@@ -119,21 +119,16 @@ func (c *child) exit(t testing.TB, within time.Duration) int {
 	return 0
 }
 
-// freePort gives an address of this machine that nobody listens on.
+// freePort gives an address of this machine that nobody listens on, and nobody else is given until the test ends.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return porttest.Hold(t)
 }
 
 // ready waits until the daemon takes events; false where it ended before.
 func (c *child) ready(t testing.TB, addr string) bool {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		res, err := http.Get("http://" + addr + "/readyz")
 		if err == nil {

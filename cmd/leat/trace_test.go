@@ -156,6 +156,7 @@ pipelines:
 }
 
 func TestTraceSettings(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "in.ndjson", `{"n":1}`+"\n")
 	file := write(t, dir, "p.yaml", `
@@ -173,10 +174,10 @@ pipelines:
 		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_SDK_DISABLED=true"}, code: 0},
 		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_TRACES_EXPORTER=none"}, code: 0},
 		// A collector that is not there costs spans and a line in the log, no events.
-		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT=200"}, code: 0, words: []string{"spans are not sent", "connection refused"}},
+		{env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT=4000"}, code: 0, words: []string{"spans are not sent", "connection refused"}},
 	} {
 		c := startLeat(t, dir, append(tt.env, "LEAT_DATA="+t.TempDir()), "run", file, "--listen", "off", "--log-format", "text")
-		code := c.exit(t, 30*time.Second)
+		code := c.exit(t, time.Minute)
 		for _, w := range tt.words {
 			if !strings.Contains(c.stderr.String(), w) {
 				t.Errorf("%v: it does not say %q", tt.env, w)

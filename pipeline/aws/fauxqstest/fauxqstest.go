@@ -9,14 +9,15 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/leatdev/leat/pipeline/porttest"
 )
 
 // startsWithin bounds the start.
-const startsWithin = 30 * time.Second
+const startsWithin = 2 * time.Minute
 
 // Start starts an emulator on a free port and gives its URL. It ends with the test.
 func Start(t testing.TB) string {
@@ -28,15 +29,14 @@ func Start(t testing.TB) string {
 		}
 		t.Skip("SKIPPED: there is no fauxqs on the PATH (npm install -g fauxqs@1.9.2)")
 	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address := porttest.Hold(t)
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
 	ctx, stop := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, path) //nolint:gosec // it is what was found on the PATH
-	cmd.Env = append(os.Environ(), "FAUXQS_PORT="+strconv.Itoa(port), "FAUXQS_LOGGER=false")
+	cmd.Env = append(os.Environ(), "FAUXQS_PORT="+port, "FAUXQS_LOGGER=false")
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("fauxqs: %v", err)
@@ -44,7 +44,6 @@ func Start(t testing.TB) string {
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { stop(); <-ended })
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	for deadline := time.Now().Add(startsWithin); time.Now().Before(deadline); {
 		if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address); err == nil {
 			_ = c.Close()

@@ -18,7 +18,7 @@ import (
 var running = regexp.MustCompile(`Running on (http://127\.0\.0\.1:[0-9]+)`)
 
 // startsWithin bounds the start: Python loads a lot.
-const startsWithin = time.Minute
+const startsWithin = 3 * time.Minute
 
 // Start starts an emulator on a free port and gives its URL. It ends with the test.
 func Start(t testing.TB) string {

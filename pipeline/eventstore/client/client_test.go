@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore/memory"
 	"github.com/leatdev/leat/pipeline/eventstore/storetest"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
+	"github.com/leatdev/leat/pipeline/porttest"
 )
 
 // daemon serves a memory store; around may put something between it and its clients.
@@ -271,13 +271,8 @@ func TestConnect(t *testing.T) {
 		}
 	}
 	// Nobody listens: that is said at once.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	c := connect(t, l.Addr().String())
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	c := connect(t, porttest.Hold(t))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := c.Head(ctx); !errors.Is(err, client.ErrUnreachable) {
 		t.Errorf("nobody there: %v", err)

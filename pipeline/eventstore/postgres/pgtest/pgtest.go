@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,12 +23,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/leatdev/leat/pipeline/porttest"
 )
 
 // Server is a running PostgreSQL.
 type Server struct {
-	bin, dir string
-	port     int
+	bin, dir, port string
+	release        func() // lets the port go
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -37,7 +38,7 @@ type Server struct {
 	log  []string
 }
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 var shared struct {
 	sync.Mutex
@@ -133,12 +134,12 @@ func start() (_ *Server, err error) {
 	if out, err := init.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, release, err := porttest.Take()
 	if err != nil {
 		return nil, err
 	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
+	s.release = release
+	if _, s.port, err = net.SplitHostPort(addr); err != nil {
 		return nil, err
 	}
 	return s, s.Start()
@@ -158,7 +159,7 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cmd := s.command("postgres", "-D", s.data(), "-p", strconv.Itoa(s.port), "-k", s.dir, "-c", "listen_addresses=127.0.0.1",
+	cmd := s.command("postgres", "-D", s.data(), "-p", s.port, "-k", s.dir, "-c", "listen_addresses=127.0.0.1",
 		"-c", "fsync=on", "-c", "max_connections=200", "-c", "logging_collector=off", "-c", "max_wal_size=2GB")
 	out, err := cmd.StderrPipe()
 	if err != nil {
@@ -229,6 +230,9 @@ func (s *Server) Stop(immediate bool) {
 func (s *Server) remove() {
 	s.Stop(true)
 	_ = os.RemoveAll(s.dir)
+	if s.release != nil {
+		s.release()
+	}
 }
 
 // DSN names the database "postgres" of the server.
@@ -236,7 +240,7 @@ func (s *Server) DSN() string { return s.Database("postgres") }
 
 // Database names a database of the server.
 func (s *Server) Database(name string) string {
-	return fmt.Sprintf("postgres://leat:s3cret@127.0.0.1:%d/%s?sslmode=disable", s.port, name)
+	return fmt.Sprintf("postgres://leat:s3cret@127.0.0.1:%s/%s?sslmode=disable", s.port, name)
 }
 
 // Schema gives a name that no other call has given.
@@ -271,7 +275,7 @@ func (s *Server) Conn(t testing.TB, database string) *pgx.Conn {
 func (s *Server) Tool(t testing.TB, stdin, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
-	cmd.Env = append(os.Environ(), "PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(s.port), "PGUSER=leat")
+	cmd.Env = append(os.Environ(), "PGHOST=127.0.0.1", "PGPORT="+s.port, "PGUSER=leat")
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, fault strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &fault
