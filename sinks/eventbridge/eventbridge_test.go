@@ -30,6 +30,9 @@ type observer struct {
 	bus string
 }
 
+func (o observer) Break(testing.TB) { o.Cloud.Break() }
+func (o observer) Mend(testing.TB)  { o.Cloud.Mend() }
+
 // Bodies puts the entries together again.
 func (o observer) Bodies(t testing.TB) (out []string) {
 	for _, e := range o.Events(o.bus) {

@@ -29,6 +29,9 @@ type observer struct {
 	queue string
 }
 
+func (o observer) Break(testing.TB) { o.Cloud.Break() }
+func (o observer) Mend(testing.TB)  { o.Cloud.Mend() }
+
 func (o observer) Bodies(testing.TB) (out []string) {
 	for _, m := range o.Messages(o.queue) {
 		out = append(out, m.Body)

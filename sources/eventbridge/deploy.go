@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/config"
-	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/feed"
-	"github.com/leatdev/leat/sources/sqs"
 )
 
 var (
@@ -18,7 +16,7 @@ var (
 
 // Permissions implements config.Permitted: reading, looking, and provisioning where that is asked for.
 func (c Config) Permissions() []config.Statement {
-	all := sqs.Config{Queue: c.Queue, Settings: c.Settings, Reading: c.Reading}.Permissions()
+	all := c.reading().Permissions()
 	rules := c.ARN("events", "*", "rule/")
 	if c.Rule != "" || c.Provision {
 		name := c.rule()
@@ -37,30 +35,25 @@ func (c Config) Permissions() []config.Statement {
 	if c.Provision {
 		all = append(all,
 			config.Allow("MakeTheRule", []string{"events:PutRule", "events:PutTargets", "events:TagResource", "events:ListTagsForResource"}, rules),
-			config.Allow("MakeTheQueues", []string{"sqs:CreateQueue", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:ListQueueTags"},
-				c.QueueARN(c.Queue), c.QueueARN(c.DeadLetters.UndeliveredOf(c.Queue, false)), c.QueueARN(c.DeadLetters.FailedOf(c.Queue))))
+			c.layout().Rights(c.Settings))
 	}
 	return all
 }
 
-// queues are the three of the source.
-func (c Config) queues() []feed.Template {
-	at, _ := aws.ParseQueue(c.Queue) // its form is known
-	return []feed.Template{
-		{Name: at.Name, Visibility: c.Visibility, Dead: c.DeadLetters.FailedOf(c.Queue), Receives: c.DeadLetters.ReceivesOr(), Service: service, Deduplicate: true},
-		{Name: c.DeadLetters.FailedOf(c.Queue)},
-		{Name: c.DeadLetters.UndeliveredOf(c.Queue, false), Service: service},
-	}
+// layout is the queue and what stands beside it. A FIFO queue tells repeats by their bodies, as the bus gives no id; what the
+// bus cannot deliver goes to a standard queue in any case.
+func (c Config) layout() feed.Layout {
+	return feed.Layout{Queue: c.Queue, Visibility: c.Visibility, DeadLetters: c.DeadLetters, Service: service, Deduplicate: true}
 }
 
 // CloudFormation implements config.Deployed.
 func (c Config) CloudFormation(pipeline string) string {
 	var b strings.Builder
 	id := feed.LogicalID(c.rule()) + "Rule"
-	for _, q := range c.queues() {
+	queue, failed, undelivered := c.layout().Templates()
+	for _, q := range []feed.Template{queue, failed, undelivered} {
 		b.WriteString(q.CloudFormation(pipeline, "!GetAtt "+id+".Arn"))
 	}
-	at, _ := aws.ParseQueue(c.Queue) // its form is known
 	fmt.Fprintf(&b, `  %s:
     Type: AWS::Events::Rule
     Properties:
@@ -73,7 +66,7 @@ func (c Config) CloudFormation(pipeline string) string {
           Arn: !GetAtt %sQueue.Arn
           DeadLetterConfig: { Arn: !GetAtt %sQueue.Arn }
           RetryPolicy: { MaximumRetryAttempts: %d, MaximumEventAgeInSeconds: %d }
-`, id, c.rule(), c.bus(), feed.Compact(c.Pattern.JSON), targetID, feed.LogicalID(at.Name), feed.LogicalID(c.DeadLetters.UndeliveredOf(c.Queue, false)), c.Delivery.Attempts, int((&setup{c: c}).age()/time.Second))
+`, id, c.rule(), c.bus(), feed.Compact(c.Pattern.JSON), targetID, feed.LogicalID(queue.Name), feed.LogicalID(undelivered.Name), c.Delivery.Attempts, int(c.age()/time.Second))
 	if c.fifo() {
 		fmt.Fprintf(&b, "          SqsParameters: { MessageGroupId: %q }\n", c.group())
 	}
@@ -84,11 +77,11 @@ func (c Config) CloudFormation(pipeline string) string {
 func (c Config) Terraform(pipeline string) string {
 	var b strings.Builder
 	label := feed.Label(c.rule())
-	for _, q := range c.queues() {
+	queue, failed, undelivered := c.layout().Templates()
+	for _, q := range []feed.Template{queue, failed, undelivered} {
 		b.WriteString(q.Terraform(pipeline, "aws_cloudwatch_event_rule."+label+".arn"))
 		b.WriteString("\n")
 	}
-	at, _ := aws.ParseQueue(c.Queue) // its form is known
 	fmt.Fprintf(&b, `resource "aws_cloudwatch_event_rule" %[1]q {
   name           = %[2]q
   event_bus_name = %[3]q
@@ -106,7 +99,7 @@ resource "aws_cloudwatch_event_target" %[1]q {
     maximum_retry_attempts       = %[10]d
     maximum_event_age_in_seconds = %[11]d
   }
-`, label, c.rule(), c.bus(), feed.HCL(c.Pattern.JSON), feed.Tag, pipeline, targetID, feed.Label(at.Name), feed.Label(c.DeadLetters.UndeliveredOf(c.Queue, false)), c.Delivery.Attempts, int((&setup{c: c}).age()/time.Second))
+`, label, c.rule(), c.bus(), feed.HCL(c.Pattern.JSON), feed.Tag, pipeline, targetID, feed.Label(queue.Name), feed.Label(undelivered.Name), c.Delivery.Attempts, int(c.age()/time.Second))
 	if c.fifo() {
 		fmt.Fprintf(&b, "  sqs_target { message_group_id = %q }\n", c.group())
 	}

@@ -15,16 +15,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"regexp"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/feed"
 	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/internal/fed"
 	"github.com/leatdev/leat/sources/sqs"
 )
 
@@ -87,32 +85,19 @@ func (c Config) Validate() error {
 	return c.Reading.Validate()
 }
 
-// Source reads the queue that a rule feeds.
-type Source struct {
-	sources.Source // of the queue
-	cfg            Config
-	env            sources.Env
-	log            *slog.Logger
-}
-
-var (
-	_ sources.Source   = (*Source)(nil)
-	_ sources.Matching = Config{}
-)
+var _ sources.Matching = Config{}
 
 // Open makes the source; it does not connect.
 func Open(ctx context.Context, c Config, env sources.Env) (sources.Source, error) {
-	if env.Log == nil {
-		env.Log = slog.New(slog.DiscardHandler)
-	}
 	if at := busARN.FindStringSubmatch(c.Bus); at != nil { // an ARN says where the bus is
 		c.Region = at[1]
 	}
-	queue, err := sqs.Open(ctx, sqs.Config{Queue: c.Queue, Settings: c.Settings, Reading: c.Reading}, env)
-	if err != nil {
-		return nil, err
-	}
-	return &Source{Source: queue, cfg: c, env: env, log: env.Log.With("bus", c.bus(), "queue", c.Queue)}, nil
+	return fed.Open(ctx, "eventbridge", c.reading(), c.connect, env, "bus", c.bus())
+}
+
+// reading is the source of the queue.
+func (c Config) reading() sqs.Config {
+	return sqs.Config{Queue: c.Queue, Settings: c.Settings, Reading: c.Reading}
 }
 
 // bus gives the name of the bus.
@@ -124,41 +109,4 @@ func (c Config) bus() string {
 		return defaultBus
 	}
 	return c.Bus
-}
-
-// Subscribe sees that the bus feeds the queue, and starts to read it.
-func (s *Source) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	set, err := s.cfg.connect(ctx, s.env)
-	if err != nil {
-		return nil, fmt.Errorf("eventbridge: %w", err)
-	}
-	err = s.ready(ctx, set)
-	set.close()
-	if err != nil {
-		return nil, fmt.Errorf("eventbridge: %w", err)
-	}
-	return s.Source.Subscribe(ctx, topic)
-}
-
-func (s *Source) ready(ctx context.Context, set *setup) error {
-	if s.cfg.Provision {
-		done, err := set.provision(ctx)
-		for _, what := range done {
-			s.log.Info("eventbridge: provisioned", "what", what)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	found, err := set.look(ctx)
-	if err != nil {
-		return err
-	}
-	if err := found.Err("eventbridge"); err != nil {
-		return err
-	}
-	for _, f := range found.Faults {
-		s.log.Warn("eventbridge: "+f.What, "mend", f.Mend)
-	}
-	return nil
 }

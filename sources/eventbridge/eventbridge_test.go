@@ -2,7 +2,6 @@ package eventbridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -28,7 +27,9 @@ import (
 	"github.com/leatdev/leat/pipeline/aws/mototest"
 	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/rawjson"
 	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/sourcetest"
 	"github.com/leatdev/leat/sources/sqs"
 )
 
@@ -176,8 +177,8 @@ func setupOf(t *testing.T, c Config) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(set.close)
-	return set
+	t.Cleanup(set.Close)
+	return set.(*setup)
 }
 
 // Events that the bus gets arrive, with the policy that was made; others do not.
@@ -201,7 +202,7 @@ func TestProvisionedEventsArrive(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := setupOf(t, cfg).provision(t.Context()); err != nil {
+		if _, err := setupOf(t, cfg).Provision(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		put()
@@ -218,37 +219,10 @@ func arrive(t *testing.T, c Config, n int) (got []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	msgs, err := s.Subscribe(ctx, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for len(got) < n {
-		select {
-		case m := <-msgs:
-			b := event.FromMessage(m)
-			for i := range b.Events {
-				var e struct {
-					Type string `json:"detail-type"`
-				}
-				if err := json.Unmarshal(b.Events[i].Raw, &e); err != nil {
-					t.Error(err)
-				}
-				got = append(got, e.Type)
-				b.Settle(i, event.Committed, nil)
-			}
-		case <-time.After(20 * time.Second):
-			t.Fatalf("%d of %d within 20 s", len(got), n)
-		}
-	}
-	stop()
-	for m := range msgs {
-		t.Errorf("%d events too many", len(event.FromMessage(m).Events))
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
+	got = sourcetest.Read(t, s, n, func(e *event.Event) string {
+		kind, _ := rawjson.Get(e.Raw, "detail-type")
+		return rawjson.Text(kind)
+	})
 	slices.Sort(got)
 	return got
 }
@@ -285,7 +259,7 @@ func TestChecks(t *testing.T) {
 		c, url := cloud(t)
 		c.CreateBus("platform")
 		set := setupOf(t, configOf(url, true))
-		if _, err := set.provision(t.Context()); err != nil {
+		if _, err := set.Provision(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if change != nil {
@@ -549,13 +523,13 @@ func TestMoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		done, err := setupOf(t, c).provision(t.Context())
+		done, err := setupOf(t, c).Provision(t.Context())
 		t.Log(done)
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if done, err := setupOf(t, c).provision(t.Context()); err != nil || len(done) > 0 {
+	if done, err := setupOf(t, c).Provision(t.Context()); err != nil || len(done) > 0 {
 		t.Errorf("the third time: %v, %v", done, err)
 	}
 	if found := c.Check(t.Context(), env(nil)); check.Worst(found) != check.OK {

@@ -2,6 +2,7 @@ package eventbridge
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
@@ -40,4 +41,11 @@ func (c Config) group() string {
 func (c Config) fifo() bool {
 	at, _ := aws.ParseQueue(c.Queue) // its form is known
 	return at.FIFO()
+}
+
+func (c Config) age() time.Duration {
+	if c.Delivery.Age == 0 {
+		return 24 * time.Hour
+	}
+	return c.Delivery.Age
 }

@@ -13,9 +13,12 @@ import (
 	"github.com/leatdev/leat/pipeline/aws/feed"
 )
 
-// provision makes what is missing, in the order in which each needs the other, and says what it did. It does not make the
+// Provision implements fed.Feed: it makes what is missing, in the order in which each needs the other, and says what it did. It does not make the
 // bus: a wrong name would make one that nobody puts events on.
-func (s *setup) provision(ctx context.Context) (done []string, err error) {
+func (s *setup) Provision(ctx context.Context) (done []string, err error) {
+	if !s.c.Provision {
+		return nil, nil
+	}
 	there, err := s.bus(ctx)
 	if err != nil && !feed.IsDenied(err) {
 		return nil, err
@@ -23,15 +26,7 @@ func (s *setup) provision(ctx context.Context) (done []string, err error) {
 	if !there {
 		return nil, &feed.GoneError{Words: fmt.Sprintf("the bus %s does not exist in this region and account; leat makes no bus, as a mistake in its name would go unseen", s.c.bus())}
 	}
-	failed, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.DeadLetters.FailedOf(s.c.Queue)})
-	if err != nil {
-		return done, err
-	}
-	undelivered, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.DeadLetters.UndeliveredOf(s.c.Queue, false)})
-	if err != nil {
-		return done, err
-	}
-	queue, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.Queue, Visibility: s.c.Visibility, Dead: failed.ARN, Receives: s.c.DeadLetters.ReceivesOr(), Deduplicate: true})
+	queue, undelivered, err := s.c.layout().Make(ctx, s.queues, &done)
 	if err != nil {
 		return done, err
 	}
@@ -126,7 +121,7 @@ func (s *setup) ensureTarget(ctx context.Context, done *[]string, queue, undeliv
 	}
 	want := types.Target{
 		Id: awssdk.String(targetID), Arn: &queue.ARN, DeadLetterConfig: &types.DeadLetterConfig{Arn: &undelivered.ARN},
-		RetryPolicy: &types.RetryPolicy{MaximumRetryAttempts: awssdk.Int32(int32(s.c.Delivery.Attempts)), MaximumEventAgeInSeconds: awssdk.Int32(int32(s.age() / time.Second))},
+		RetryPolicy: &types.RetryPolicy{MaximumRetryAttempts: awssdk.Int32(int32(s.c.Delivery.Attempts)), MaximumEventAgeInSeconds: awssdk.Int32(int32(s.c.age() / time.Second))},
 	}
 	if s.c.fifo() {
 		want.SqsParameters = &types.SqsParameters{MessageGroupId: awssdk.String(s.c.group())}
@@ -151,13 +146,6 @@ func (s *setup) ensureTarget(ctx context.Context, done *[]string, queue, undeliv
 	}
 	*done = append(*done, fmt.Sprintf("target of rule %s: queue %s", name, queue.Name))
 	return nil
-}
-
-func (s *setup) age() time.Duration {
-	if s.c.Delivery.Age == 0 {
-		return 24 * time.Hour
-	}
-	return s.c.Delivery.Age
 }
 
 func sameTarget(a, b *types.Target) bool {

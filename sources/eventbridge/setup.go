@@ -11,6 +11,7 @@ import (
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/feed"
 	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/internal/fed"
 )
 
 // service is the principal that the bus sends as.
@@ -27,7 +28,8 @@ type setup struct {
 	queues *feed.Queues
 }
 
-func (c Config) connect(ctx context.Context, env sources.Env) (*setup, error) {
+// connect implements fed.Connect.
+func (c Config) connect(ctx context.Context, env sources.Env) (fed.Feed, error) {
 	if at := busARN.FindStringSubmatch(c.Bus); at != nil {
 		c.Region = at[1]
 	}
@@ -40,10 +42,11 @@ func (c Config) connect(ctx context.Context, env sources.Env) (*setup, error) {
 	return s, nil
 }
 
-func (s *setup) close() { aws.Close(s.aws) }
+// Close implements fed.Feed.
+func (s *setup) Close() { aws.Close(s.aws) }
 
-// look finds out whether the bus feeds the queue.
-func (s *setup) look(ctx context.Context) (*feed.Report, error) {
+// Look implements fed.Feed: it finds out whether the bus feeds the queue.
+func (s *setup) Look(ctx context.Context) (*feed.Report, error) {
 	found := &feed.Report{}
 	bus, err := s.bus(ctx)
 	switch {
@@ -56,20 +59,9 @@ func (s *setup) look(ctx context.Context) (*feed.Report, error) {
 	default:
 		found.OK("the bus %s is there", s.c.bus())
 	}
-	queue, err := s.queues.Look(ctx, s.c.Queue)
-	if err != nil {
-		return nil, err
-	}
-	if queue == nil {
-		found.Lack("create the queue", "the queue %s does not exist in this region and account", s.c.Queue)
-		return found, nil
-	}
-	found.OK("the queue %s is there", s.c.Queue)
-	if queue.Attributes["RedrivePolicy"] == "" {
-		found.Fault("give the queue a redrive policy", "the queue %s has no dead-letter queue: what kills leat whenever it comes, comes for ever", s.c.Queue)
-	}
-	if !bus {
-		return found, nil
+	queue, err := s.queues.Report(ctx, s.c.Queue, found)
+	if err != nil || queue == nil || !bus {
+		return found, err
 	}
 	return found, s.lookAtRules(ctx, queue, found)
 }

@@ -6,11 +6,10 @@ import (
 	"strings"
 
 	"github.com/leatdev/leat/config"
-	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/feed"
 	"github.com/leatdev/leat/pipeline/check"
 	"github.com/leatdev/leat/sources"
-	"github.com/leatdev/leat/sources/sqs"
+	"github.com/leatdev/leat/sources/internal/fed"
 )
 
 var (
@@ -22,47 +21,34 @@ var (
 // Check implements sources.Checker: topic, subscription, queue, policy and filter. Where something is missing, the first
 // finding has the templates that it takes.
 func (c Config) Check(ctx context.Context, env sources.Env) []check.Finding {
-	set, err := c.connect(ctx, env)
-	if err != nil {
-		return []check.Finding{feed.Finding(err)}
-	}
-	defer set.close()
-	found, err := set.look(ctx)
-	if err != nil {
-		return []check.Finding{feed.Finding(err)}
-	}
-	return found.Findings(c.Provision, []string{"the topic"}, feed.Templates(c, env.Pipeline))
+	return fed.Check(ctx, c.connect, env, func(found *feed.Report) []check.Finding {
+		return found.Findings(c.Provision, []string{"the topic"}, feed.Templates(c, env.Pipeline))
+	})
 }
 
 // Permissions implements config.Permitted: reading, looking, and provisioning where that is asked for.
 func (c Config) Permissions() []config.Statement {
 	c = c.here()
-	all := sqs.Config{Queue: c.Queue, Settings: c.Settings, Reading: c.Reading}.Permissions()
+	all := c.reading().Permissions()
 	all = append(all, config.Allow("LookAtTheTopic", []string{"sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sns:GetSubscriptionAttributes"}, c.Topic, c.Topic+":*"))
 	if c.Provision {
 		all = append(all,
 			config.Allow("SubscribeTheQueue", []string{"sns:Subscribe", "sns:SetSubscriptionAttributes"}, c.Topic, c.Topic+":*"),
-			config.Allow("MakeTheQueues", []string{"sqs:CreateQueue", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:ListQueueTags"},
-				c.QueueARN(c.Queue), c.QueueARN(c.DeadLetters.UndeliveredOf(c.Queue, c.queueIsFIFO())), c.QueueARN(c.DeadLetters.FailedOf(c.Queue))))
+			c.layout().Rights(c.Settings))
 	}
 	return all
 }
 
-// queues are the three of the source.
-func (c Config) queues() []feed.Template {
-	at, _ := aws.ParseQueue(c.Queue) // its form is known
-	return []feed.Template{
-		{Name: at.Name, Visibility: c.Visibility, Dead: c.DeadLetters.FailedOf(c.Queue), Receives: c.DeadLetters.ReceivesOr(), Service: service},
-		{Name: c.DeadLetters.FailedOf(c.Queue)},
-		{Name: c.DeadLetters.UndeliveredOf(c.Queue, at.FIFO()), Service: service},
-	}
+// layout is the queue and what stands beside it. A FIFO queue's undelivered messages go to a FIFO queue.
+func (c Config) layout() feed.Layout {
+	return feed.Layout{Queue: c.Queue, Visibility: c.Visibility, DeadLetters: c.DeadLetters, Service: service, FIFOUndelivered: true}
 }
 
 // CloudFormation implements config.Deployed.
 func (c Config) CloudFormation(pipeline string) string {
 	var b strings.Builder
-	queues := c.queues()
-	for _, q := range queues {
+	queue, failed, undelivered := c.layout().Templates()
+	for _, q := range []feed.Template{queue, failed, undelivered} {
 		b.WriteString(q.CloudFormation(pipeline, c.Topic))
 	}
 	fmt.Fprintf(&b, `  %[1]sSubscription:
@@ -73,7 +59,7 @@ func (c Config) CloudFormation(pipeline string) string {
       Endpoint: !GetAtt %[1]sQueue.Arn
       RawMessageDelivery: %[3]t
       RedrivePolicy: { deadLetterTargetArn: !GetAtt %[4]sQueue.Arn }
-`, feed.LogicalID(queues[0].Name), c.Topic, c.Raw, feed.LogicalID(queues[2].Name))
+`, feed.LogicalID(queue.Name), c.Topic, c.Raw, feed.LogicalID(undelivered.Name))
 	if p := c.Filter.Policy; !p.IsZero() {
 		fmt.Fprintf(&b, "      FilterPolicy: %s\n      FilterPolicyScope: %s\n", feed.Compact(p.JSON), c.Filter.scope())
 	}
@@ -83,8 +69,8 @@ func (c Config) CloudFormation(pipeline string) string {
 // Terraform implements config.Deployed.
 func (c Config) Terraform(pipeline string) string {
 	var b strings.Builder
-	queues := c.queues()
-	for _, q := range queues {
+	queue, failed, undelivered := c.layout().Templates()
+	for _, q := range []feed.Template{queue, failed, undelivered} {
 		b.WriteString(q.Terraform(pipeline, fmt.Sprintf("%q", c.Topic)))
 		b.WriteString("\n")
 	}
@@ -94,7 +80,7 @@ func (c Config) Terraform(pipeline string) string {
   endpoint             = aws_sqs_queue.%[1]s.arn
   raw_message_delivery = %[3]t
   redrive_policy       = jsonencode({ deadLetterTargetArn = aws_sqs_queue.%[4]s.arn })
-`, feed.Label(queues[0].Name), c.Topic, c.Raw, feed.Label(queues[2].Name))
+`, feed.Label(queue.Name), c.Topic, c.Raw, feed.Label(undelivered.Name))
 	if p := c.Filter.Policy; !p.IsZero() {
 		fmt.Fprintf(&b, "  filter_policy        = jsonencode(%s)\n  filter_policy_scope  = %q\n", feed.HCL(p.JSON), c.Filter.scope())
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/feed"
 	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/internal/fed"
 )
 
 // service is the principal that topics send as.
@@ -25,7 +26,8 @@ type setup struct {
 	queues *feed.Queues
 }
 
-func (c Config) connect(ctx context.Context, env sources.Env) (*setup, error) {
+// connect implements fed.Connect.
+func (c Config) connect(ctx context.Context, env sources.Env) (fed.Feed, error) {
 	c = c.here()
 	cfg, err := aws.Load(ctx, c.Settings, nil, 4)
 	if err != nil {
@@ -36,7 +38,8 @@ func (c Config) connect(ctx context.Context, env sources.Env) (*setup, error) {
 	return s, nil
 }
 
-func (s *setup) close() { aws.Close(s.aws) }
+// Close implements fed.Feed.
+func (s *setup) Close() { aws.Close(s.aws) }
 
 // topic reports whether the topic is there. An error of rights leaves it at true.
 func (s *setup) topic(ctx context.Context) (bool, error) {
@@ -90,8 +93,8 @@ func (s *setup) subscription(ctx context.Context, queueARN string) (*subscriptio
 	}
 }
 
-// look finds out whether the topic feeds the queue.
-func (s *setup) look(ctx context.Context) (*feed.Report, error) {
+// Look implements fed.Feed: it finds out whether the topic feeds the queue.
+func (s *setup) Look(ctx context.Context) (*feed.Report, error) {
 	found := &feed.Report{}
 	topic, err := s.topic(ctx)
 	switch {
@@ -104,20 +107,9 @@ func (s *setup) look(ctx context.Context) (*feed.Report, error) {
 	default:
 		found.OK("the topic %s is there", s.c.Topic)
 	}
-	queue, err := s.queues.Look(ctx, s.c.Queue)
-	if err != nil {
-		return nil, err
-	}
-	if queue == nil {
-		found.Lack("create the queue", "the queue %s does not exist in this region and account", s.c.Queue)
-		return found, nil
-	}
-	found.OK("the queue %s is there", s.c.Queue)
-	if queue.Attributes["RedrivePolicy"] == "" {
-		found.Fault("give the queue a redrive policy", "the queue %s has no dead-letter queue: what kills leat whenever it comes, comes for ever", s.c.Queue)
-	}
-	if !topic {
-		return found, nil
+	queue, err := s.queues.Report(ctx, s.c.Queue, found)
+	if err != nil || queue == nil || !topic {
+		return found, err
 	}
 	return found, s.lookAtSubscription(ctx, queue, found)
 }
@@ -171,9 +163,12 @@ func (s *setup) difference(sub *subscription) string {
 	return diff
 }
 
-// provision makes what is missing, in the order in which each needs the other, and says what it did. It does not make the
+// Provision implements fed.Feed: it makes what is missing, in the order in which each needs the other, and says what it did. It does not make the
 // topic: a wrong name would make one that nobody publishes to.
-func (s *setup) provision(ctx context.Context) (done []string, err error) {
+func (s *setup) Provision(ctx context.Context) (done []string, err error) {
+	if !s.c.Provision {
+		return nil, nil
+	}
 	there, err := s.topic(ctx)
 	if err != nil && !feed.IsDenied(err) {
 		return nil, err
@@ -181,16 +176,7 @@ func (s *setup) provision(ctx context.Context) (done []string, err error) {
 	if !there {
 		return nil, &feed.GoneError{Words: fmt.Sprintf("the topic %s does not exist; leat makes no topic, as a mistake in its name would go unseen", s.c.Topic)}
 	}
-	fifo := s.c.queueIsFIFO()
-	failed, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.DeadLetters.FailedOf(s.c.Queue)})
-	if err != nil {
-		return done, err
-	}
-	undelivered, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.DeadLetters.UndeliveredOf(s.c.Queue, fifo)})
-	if err != nil {
-		return done, err
-	}
-	queue, err := s.queues.Make(ctx, &done, feed.Spec{Name: s.c.Queue, Visibility: s.c.Visibility, Dead: failed.ARN, Receives: s.c.DeadLetters.ReceivesOr()})
+	queue, undelivered, err := s.c.layout().Make(ctx, s.queues, &done)
 	if err != nil {
 		return done, err
 	}
@@ -264,9 +250,4 @@ func (s *setup) change(ctx context.Context, done *[]string, sub *subscription, q
 		*done = append(*done, a.name+" of the subscription")
 	}
 	return nil
-}
-
-func (c Config) queueIsFIFO() bool {
-	at, _ := aws.ParseQueue(c.Queue) // its form is known
-	return at.FIFO()
 }

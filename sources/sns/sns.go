@@ -14,16 +14,14 @@ package sns
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"regexp"
 	"strings"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/aws/feed"
 	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/internal/fed"
 	"github.com/leatdev/leat/sources/sqs"
 )
 
@@ -94,62 +92,13 @@ func (c Config) here() Config {
 	return c
 }
 
-// Source reads the queue that a subscription feeds.
-type Source struct {
-	sources.Source // of the queue
-	cfg            Config
-	env            sources.Env
-	log            *slog.Logger
-}
-
-var _ sources.Source = (*Source)(nil)
-
 // Open makes the source; it does not connect.
 func Open(ctx context.Context, c Config, env sources.Env) (sources.Source, error) {
 	c = c.here()
-	if env.Log == nil {
-		env.Log = slog.New(slog.DiscardHandler)
-	}
-	queue, err := sqs.Open(ctx, sqs.Config{Queue: c.Queue, Settings: c.Settings, Reading: c.Reading}, env)
-	if err != nil {
-		return nil, err
-	}
-	return &Source{Source: queue, cfg: c, env: env, log: env.Log.With("topic", c.Topic, "queue", c.Queue)}, nil
+	return fed.Open(ctx, "sns", c.reading(), c.connect, env, "topic", c.Topic)
 }
 
-// Subscribe sees that the topic feeds the queue, and starts to read it.
-func (s *Source) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	set, err := s.cfg.connect(ctx, s.env)
-	if err != nil {
-		return nil, fmt.Errorf("sns: %w", err)
-	}
-	err = s.ready(ctx, set)
-	set.close()
-	if err != nil {
-		return nil, fmt.Errorf("sns: %w", err)
-	}
-	return s.Source.Subscribe(ctx, topic)
-}
-
-func (s *Source) ready(ctx context.Context, set *setup) error {
-	if s.cfg.Provision {
-		done, err := set.provision(ctx)
-		for _, what := range done {
-			s.log.Info("sns: provisioned", "what", what)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	found, err := set.look(ctx)
-	if err != nil {
-		return err
-	}
-	if err := found.Err("sns"); err != nil {
-		return err
-	}
-	for _, f := range found.Faults {
-		s.log.Warn("sns: "+f.What, "mend", f.Mend)
-	}
-	return nil
+// reading is the source of the queue.
+func (c Config) reading() sqs.Config {
+	return sqs.Config{Queue: c.Queue, Settings: c.Settings, Reading: c.Reading}
 }

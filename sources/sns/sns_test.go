@@ -1,7 +1,6 @@
 package sns
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -27,6 +26,7 @@ import (
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/sourcetest"
 	"github.com/leatdev/leat/sources/sqs"
 )
 
@@ -59,36 +59,13 @@ func read(t *testing.T, c Config, log *strings.Builder, n int) (got []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	msgs, err := s.Subscribe(ctx, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for len(got) < n {
-		select {
-		case m := <-msgs:
-			b := event.FromMessage(m)
-			for i := range b.Events {
-				e := &b.Events[i]
-				if err := codec.Decode(e, event.Auto, 0); err != nil {
-					t.Error(err)
-				}
-				codec.FillMetadata(e)
-				got = append(got, string(e.Data)+" of "+e.Meta("tenant"))
-				b.Settle(i, event.Committed, nil)
-			}
-		case <-time.After(20 * time.Second):
-			t.Fatalf("%d of %d within 20 s", len(got), n)
+	got = sourcetest.Read(t, s, n, func(e *event.Event) string {
+		if err := codec.Decode(e, event.Auto, 0); err != nil {
+			t.Error(err)
 		}
-	}
-	stop()
-	for m := range msgs {
-		t.Errorf("too many: %d", len(event.FromMessage(m).Events))
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
+		codec.FillMetadata(e)
+		return string(e.Data) + " of " + e.Meta("tenant")
+	})
 	slices.Sort(got)
 	return got
 }
@@ -127,16 +104,17 @@ func TestMoto(t *testing.T) {
 	if found := looking.Check(t.Context(), env(nil)); check.Worst(found) != check.Problem {
 		t.Errorf("doctor: %+v", found)
 	}
-	set, err := c.connect(t.Context(), env(nil))
+	f, err := c.connect(t.Context(), env(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(set.close)
-	done, err := set.provision(t.Context())
+	t.Cleanup(f.Close)
+	set := f.(*setup)
+	done, err := set.Provision(t.Context())
 	if err != nil || len(done) != 6 {
 		t.Fatalf("%q, %v", done, err)
 	}
-	if done, err := set.provision(t.Context()); err != nil || len(done) != 0 {
+	if done, err := set.Provision(t.Context()); err != nil || len(done) != 0 {
 		t.Errorf("the second time: %q, %v", done, err)
 	}
 	if found := looking.Check(t.Context(), env(nil)); check.Worst(found) != check.OK {
@@ -168,7 +146,7 @@ func TestMoto(t *testing.T) {
 		t.Errorf("another filter: %+v", found)
 	}
 	set.c = raw.here()
-	if done, err := set.provision(t.Context()); err != nil || len(done) != 3 {
+	if done, err := set.Provision(t.Context()); err != nil || len(done) != 3 {
 		t.Errorf("%q, %v", done, err)
 	}
 	publish(`{"kind":"small"}`, "acme")

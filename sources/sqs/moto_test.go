@@ -24,6 +24,7 @@ import (
 	"github.com/leatdev/leat/sinks/sinktest"
 	sqssink "github.com/leatdev/leat/sinks/sqs"
 	"github.com/leatdev/leat/sources"
+	"github.com/leatdev/leat/sources/sourcetest"
 	"github.com/leatdev/leat/sources/sqs"
 )
 
@@ -49,7 +50,7 @@ func TestMoto(t *testing.T) {
 		create(t, "orders", map[string]string{"VisibilityTimeout": "4"})
 		batch := sinktest.Events(0, 60)
 		write(t, open(t, sinks.Env{}, sqssink.Config{Queue: "orders", Settings: settings}, sqssink.Open), batch)
-		got := read(t, sqs.Config{Queue: "orders", Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second}}, len(batch), func(e event.Event) string { return string(e.Raw) })
+		got := read(t, sqs.Config{Queue: "orders", Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second}}, len(batch), func(e *event.Event) string { return string(e.Raw) })
 		compare(t, raws(batch), got)
 	})
 	t.Run("fifo", func(t *testing.T) {
@@ -65,7 +66,7 @@ func TestMoto(t *testing.T) {
 		// One receiver: moto does not keep a group to one of several receives that are under way at a time, as the service and
 		// our fake do; and a long visibility, as it may be slow.
 		one := sqs.Receivers{Min: 1, Max: 1}
-		got := read(t, sqs.Config{Queue: "orders.fifo", Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second, Receivers: one}}, len(batch), func(e event.Event) string {
+		got := read(t, sqs.Config{Queue: "orders.fifo", Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second, Receivers: one}}, len(batch), func(e *event.Event) string {
 			order[e.Meta("MessageGroupId")] = append(order[e.Meta("MessageGroupId")], string(e.Raw))
 			return string(e.Raw)
 		})
@@ -99,8 +100,8 @@ func TestMoto(t *testing.T) {
 		for i := range batch {
 			want = append(want, batch[i].ID)
 		}
-		got := read(t, sqs.Config{Queue: url, Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second}}, len(batch), func(e event.Event) string {
-			if err := codec.Decode(&e, event.Auto, 0); err != nil {
+		got := read(t, sqs.Config{Queue: url, Settings: settings, Reading: sqs.Reading{Wait: 2 * time.Second}}, len(batch), func(e *event.Event) string {
+			if err := codec.Decode(e, event.Auto, 0); err != nil {
 				t.Error(err)
 			}
 			if e.Type != "Tested" || e.Source != "sinktest" {
@@ -170,43 +171,14 @@ func write(t *testing.T, s sinks.Sink, batch []event.Recorded) {
 	}
 }
 
-// read commits n events and stops.
-func read(t *testing.T, c sqs.Config, n int, show func(event.Event) string) (got []string) {
+// read commits n events of a queue.
+func read(t *testing.T, c sqs.Config, n int, show func(*event.Event) string) []string {
 	t.Helper()
 	s, err := sqs.Open(t.Context(), c, sources.Env{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	msgs, err := s.Subscribe(ctx, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for len(got) < n {
-		select {
-		case m := <-msgs:
-			b := event.FromMessage(m)
-			for i := range b.Events {
-				got = append(got, show(b.Events[i]))
-				b.Settle(i, event.Committed, nil)
-			}
-		case <-time.After(time.Minute):
-			t.Fatalf("%d of %d events within a minute", len(got), n)
-		}
-	}
-	stop()
-	for m := range msgs {
-		b := event.FromMessage(m)
-		t.Errorf("%d events more than were sent", len(b.Events))
-		for i := range b.Events {
-			b.Settle(i, event.Released, nil)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	return got
+	return sourcetest.Read(t, s, n, show)
 }
 
 func raws(batch []event.Recorded) (out []string) {

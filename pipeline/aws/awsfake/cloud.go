@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
@@ -35,10 +34,10 @@ type Cloud struct {
 }
 
 // Break takes the whole cloud down: every call is answered with 503, and does nothing. Mend brings it back.
-func (c *Cloud) Break(testing.TB) { c.down.Store(true) }
+func (c *Cloud) Break() { c.down.Store(true) }
 
 // Mend ends what Break began.
-func (c *Cloud) Mend(testing.TB) { c.down.Store(false) }
+func (c *Cloud) Mend() { c.down.Store(false) }
 
 // New makes a cloud with the default bus and no queue. Faults decides what goes wrong with the n-th call (from 0) of an
 // operation ("SendMessageBatch"); nil: nothing does. It is called under no lock, from any goroutine.

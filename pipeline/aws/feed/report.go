@@ -80,8 +80,25 @@ func Finding(err error) check.Finding {
 	return check.Unreachablef("%v", err)
 }
 
-// Make is Ensure that notes what it did.
-func (q *Queues) Make(ctx context.Context, done *[]string, spec Spec) (*Queue, error) {
+// Report looks at a queue that is to be fed, and notes what it finds. It gives nil where there is none.
+func (q *Queues) Report(ctx context.Context, name string, found *Report) (*Queue, error) {
+	queue, err := q.Look(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if queue == nil {
+		found.Lack("create the queue", "the queue %s does not exist in this region and account", name)
+		return nil, nil
+	}
+	found.OK("the queue %s is there", name)
+	if queue.Attributes["RedrivePolicy"] == "" {
+		found.Fault("give the queue a redrive policy", "the queue %s has no dead-letter queue: what kills leat whenever it comes, comes for ever", name)
+	}
+	return queue, nil
+}
+
+// make is Ensure that notes what it did.
+func (q *Queues) make(ctx context.Context, done *[]string, spec Spec) (*Queue, error) {
 	before, err := q.Look(ctx, spec.Name)
 	if err != nil {
 		return nil, err
