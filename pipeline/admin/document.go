@@ -19,8 +19,8 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; con
 
 // routeDocument puts the OpenAPI document on the listener, as JSON and YAML, and a page that shows it.
 func (s *Server) routeDocument() {
-	asJSON := sync.OnceValues(func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) })
-	asYAML := sync.OnceValues(func() ([]byte, error) { return s.api.OpenAPI().YAML() })
+	asJSON := sync.OnceValues(func() ([]byte, error) { return json.Marshal(s.document) })
+	asYAML := sync.OnceValues(func() ([]byte, error) { return s.document.YAML() })
 	serve := func(kind string, text func() ([]byte, error)) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			b, err := text()

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
@@ -108,9 +107,8 @@ func tapped(ctx context.Context, o Operator, in *tapIn) (*Lines, error) {
 		stop()
 		return nil, err
 	}
-	return &Lines{Body: func(c huma.Context) {
+	return &Lines{func(w http.ResponseWriter, r *http.Request) {
 		defer stop()
-		r, w := humago.Unwrap(c)
 		send(ctx, r, newLines(w), samples)
 	}}, nil
 }

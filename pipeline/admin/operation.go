@@ -10,11 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
@@ -37,47 +35,101 @@ var scopeNames = [...]string{"open", "read", "write", "admin"}
 // String gives the name that the YAML uses.
 func (s Scope) String() string { return scopeNames[s] }
 
-// operate adds an operation to the API: its route, and its page in the OpenAPI document. In is huma's input (fields with
-// path, query or header tags, Body or RawBody), Out its output; errors become problems (wire.ProblemOf). While the daemon
-// starts, the answer is 503.
+// operate adds an operation to the API: its route, and its page in the OpenAPI document. In is its input: a struct of fields with path, query or
+// header tags and those of huma's schemas, Body (JSON, checked by its schema) or RawBody (which op.RequestBody describes, for the operation to
+// decode). Out is *Body or Lines; errors become problems (wire.ProblemOf). While the daemon starts, the answer is 503.
 //
 // To add operations: a file of your own with a function that calls operate for each, and a line in routeAPI.
 func operate[In, Out any](s *Server, scope Scope, op huma.Operation, h func(ctx context.Context, d *Daemon, in *In) (*Out, error)) {
-	op.RejectUnknownQueryParameters = true
-	op.MaxBodyBytes = -1                        // bounded by the listener, in bounded
-	op.SkipValidateBody = op.RequestBody != nil // it is decoded by the operation
-	schemas := map[string]*huma.Schema{}
-	if op.RequestBody != nil {
-		for kind, m := range op.RequestBody.Content {
-			schemas[kind] = m.Schema
+	s.operation(scope, &op, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(ctx context.Context, d *Daemon, in any) (any, error) {
+		out, err := h(ctx, d, in.(*In))
+		if err != nil {
+			return nil, err
 		}
-	}
+		return out, nil
+	})
+}
+
+// operation is operate without its types, so that it is compiled once.
+func (s *Server) operation(scope Scope, op *huma.Operation, in, out reflect.Type, h func(ctx context.Context, d *Daemon, in any) (any, error)) {
+	schemas := s.document.Components.Schemas
 	if scope != Open {
 		op.Security = []map[string][]string{{"bearer": {}}, {"key": {}}}
 	}
 	op.Description = strings.TrimSpace(op.Description + "\n\nScope: " + scope.String() + ".")
-	_, streams := any((*Out)(nil)).(*Lines)
-	streams = streams || op.Metadata[patient] != nil
-	s.registering = scope
-	huma.Register(s.api, op, func(ctx context.Context, in *In) (*Out, error) {
+	reader := inputOf(schemas, op, in)
+	describe(schemas, op, out)
+	s.document.AddOperation(op)
+	streams := out == reflect.TypeFor[Lines]() || op.Metadata[patient] != nil
+
+	s.route(op.Method+" "+op.Path, scope, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := wellFormed(r.URL.RawQuery); p != nil {
+			fail(w, p)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		v := reflect.New(in)
+		if p := reader.read(r, v.Elem()); p != nil {
+			fail(w, p)
+			return
+		}
 		d := s.daemon.Load()
 		if d == nil {
-			return nil, huma.ErrorWithHeaders(wire.NewProblem(http.StatusServiceUnavailable, "starting", "the daemon is starting"), http.Header{"Retry-After": {"1"}})
+			unavailable(w, "the daemon is starting")
+			return
 		}
+		ctx := r.Context()
 		if !streams && s.cfg.Timeout > 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
 			defer cancel()
 		}
-		out, err := h(ctx, d, in)
+		out, err := h(ctx, d, v.Interface())
 		if err != nil {
-			return nil, wire.ProblemOf(err, telemetry.Redact)
+			fail(w, wire.ProblemOf(err, telemetry.Redact))
+			return
 		}
-		return out, nil
-	})
-	for kind, schema := range schemas {
-		op.RequestBody.Content[kind].Schema = schema // huma takes a RawBody for a string
+		answer(w, r, out)
+	}))
+}
+
+// describe puts the answers into the operation's page.
+func describe(schemas huma.Registry, op *huma.Operation, out reflect.Type) {
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{}
 	}
+	ok := op.Responses["200"]
+	if ok == nil {
+		ok = &huma.Response{Description: http.StatusText(http.StatusOK)}
+		op.Responses["200"] = ok
+	}
+	if body, has := out.FieldByName("Body"); has && ok.Content == nil {
+		hint := out.Name() + body.Name
+		if out.Name() == "" {
+			hint = op.OperationID + "Response"
+		}
+		ok.Content = map[string]*huma.MediaType{"application/json": {Schema: huma.SchemaFromField(schemas, body, hint)}}
+	}
+	op.Responses["default"] = &huma.Response{
+		Description: "Error",
+		Content:     map[string]*huma.MediaType{wire.ProblemType: {Schema: schemas.Schema(reflect.TypeFor[wire.Problem](), true, "Problem")}},
+	}
+}
+
+// answer writes what an operation gave: a *Lines, or a struct with a Body.
+func answer(w http.ResponseWriter, r *http.Request, out any) {
+	if l, ok := out.(*Lines); ok {
+		l.write(w, r)
+		return
+	}
+	b, err := wire.Line(reflect.ValueOf(out).Elem().FieldByName("Body").Interface())
+	if err != nil {
+		fail(w, wire.ProblemOf(err, telemetry.Redact))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(b) // to a reader that has gone
 }
 
 // patient marks, in an operation's metadata, what bounds its time itself.
@@ -137,12 +189,13 @@ func body[T any](v T, err error) (*Body[T], error) {
 }
 
 // Lines is an output of NDJSON: one value a line, as many as there are.
-type Lines = huma.StreamResponse
+type Lines struct {
+	write func(w http.ResponseWriter, r *http.Request)
+}
 
 // list answers with what write writes.
 func list(write func(l *lines) error) (*Lines, error) {
-	return &Lines{Body: func(c huma.Context) {
-		_, w := humago.Unwrap(c)
+	return &Lines{func(w http.ResponseWriter, _ *http.Request) {
 		l := newLines(w)
 		l.done(write(l))
 	}}, nil
@@ -162,7 +215,7 @@ func schemaOf[T any](s *Server) *huma.Schema {
 }
 
 func (s *Server) schema(v any) *huma.Schema {
-	return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, "")
+	return s.document.Components.Schemas.Schema(reflect.TypeOf(v), true, "")
 }
 
 // jsonBody describes a body that the operation decodes itself, from RawBody.
@@ -190,35 +243,22 @@ func badRequest(format string, args ...any) error {
 	return &wire.RequestError{Err: fmt.Errorf(format, args...)}
 }
 
-// newAPI makes the API with an empty document.
-func (s *Server) newAPI(version string) huma.API {
-	json := huma.Format{
-		Marshal: func(w io.Writer, v any) error {
-			b, err := wire.Line(v)
-			if err == nil {
-				_, _ = w.Write(b) // to a reader that has gone; huma would panic
-			}
-			return err
+// newDocument makes the OpenAPI document, with no operations yet.
+func newDocument(version string) *huma.OpenAPI {
+	return &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title: "leat", Version: version,
+			Description: "Event store, read models and pipelines of one leat daemon. Errors are problem details (RFC 9457); lists are NDJSON.",
 		},
-		Unmarshal: json.Unmarshal,
+		Components: &huma.Components{
+			Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				"bearer": {Type: "http", Scheme: "bearer", Description: "an API key of server.auth.keys"},
+				"key":    {Type: "apiKey", In: "header", Name: "x-api-key", Description: "an API key of server.auth.keys"},
+			},
+		},
 	}
-	return humago.New((*collector)(s), huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info: &huma.Info{
-				Title: "leat", Version: version,
-				Description: "Event store, read models and pipelines of one leat daemon. Errors are problem details (RFC 9457); lists are NDJSON.",
-			},
-			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
-				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"bearer": {Type: "http", Scheme: "bearer", Description: "an API key of server.auth.keys"},
-					"key":    {Type: "apiKey", In: "header", Name: "x-api-key", Description: "an API key of server.auth.keys"},
-				},
-			},
-		},
-		Formats: map[string]huma.Format{"application/json": json, "json": json}, DefaultFormat: "application/json",
-	})
 }
 
 // schemaName keeps types of different packages apart that share a name.
@@ -236,25 +276,6 @@ func schemaName(t reflect.Type, hint string) string {
 	return name
 }
 
-// collector takes the routes of the API into the server's own, with the scope of the operation that is being added.
-type collector Server
-
-// HandleFunc implements humago.Mux.
-func (c *collector) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
-	(*Server)(c).route(pattern, c.registering, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := wellFormed(r.URL.RawQuery); p != nil {
-			fail(w, p)
-			return
-		}
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		h(w, r)
-	}))
-}
-
-// ServeHTTP implements humago.Mux.
-func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*Server)(c).ServeHTTP(w, r) }
-
 // wellFormed refuses parameters that would be read as something else, or passed over: bad escapes, names without a value.
 func wellFormed(raw string) *wire.Problem {
 	if raw == "" {
@@ -269,47 +290,6 @@ func wellFormed(raw string) *wire.Problem {
 		}
 	}
 	return nil
-}
-
-// problems makes huma's own errors ours: what it calls unprocessable is a bad request.
-func init() {
-	huma.NewError = func(status int, words string, errs ...error) huma.StatusError {
-		code := "bad_request"
-		for _, err := range errs {
-			var large *http.MaxBytesError
-			if errors.As(err, &large) {
-				return tooLarge(large.Limit)
-			}
-			if errors.Is(err, io.ErrUnexpectedEOF) {
-				status, words = http.StatusBadRequest, "the body is shorter than announced"
-			}
-		}
-		switch status {
-		case http.StatusUnprocessableEntity:
-			status = http.StatusBadRequest
-		case http.StatusRequestTimeout:
-			code = "timeout"
-		case http.StatusUnsupportedMediaType:
-			code = "media_type"
-		case http.StatusInternalServerError:
-			code = "internal"
-		}
-		p := wire.NewProblem(status, code, words)
-		for _, err := range errs {
-			if err == nil {
-				continue
-			}
-			f := wire.FieldProblem{Message: telemetry.Redact(err.Error())}
-			var d huma.ErrorDetailer
-			if errors.As(err, &d) {
-				f = wire.FieldProblem{Location: d.ErrorDetail().Location, Message: telemetry.Redact(d.ErrorDetail().Message)}
-			}
-			if !slices.Contains(p.Errors, f) {
-				p.Errors = append(p.Errors, f)
-			}
-		}
-		return p
-	}
 }
 
 func tooLarge(limit int64) *wire.Problem {

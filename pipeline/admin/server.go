@@ -59,11 +59,9 @@ type Server struct {
 	certificates *certificates
 	ending       chan struct{} // closed when the listener is to end: subscriptions end
 	own          []route
-	api          huma.API
-	// registering is the scope of the operation that is being added.
-	registering Scope
-	daemon      atomic.Pointer[Daemon]
-	handler     http.Handler
+	document     *huma.OpenAPI
+	daemon       atomic.Pointer[Daemon]
+	handler      http.Handler
 
 	mu      sync.Mutex
 	mounted map[string]http.Handler
@@ -115,7 +113,7 @@ func New(o Options) *Server {
 	s.route("/debug/pprof/profile", Admin, fromLoopback(http.HandlerFunc(pprof.Profile)))
 	s.route("/debug/pprof/symbol", Admin, fromLoopback(http.HandlerFunc(pprof.Symbol)))
 	s.route("/debug/pprof/trace", Admin, fromLoopback(http.HandlerFunc(pprof.Trace)))
-	s.api = s.newAPI(o.Version)
+	s.document = newDocument(o.Version)
 	s.routeAPI()
 	s.routeOperations()
 	if err := s.rebuild(); err != nil {

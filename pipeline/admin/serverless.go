@@ -521,5 +521,5 @@ func (s *Server) describeServerless(method, path string, scope Scope, summary st
 	}
 	op.Responses[status] = answer("done", out)
 	op.Responses["default"] = answer("anything else", serverlessError{})
-	s.api.OpenAPI().AddOperation(op)
+	s.document.AddOperation(op)
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/wire"
@@ -149,8 +148,7 @@ func (s *Server) subscribe(ctx context.Context, st eventstore.Store, in *subscri
 	if err != nil {
 		return nil, err
 	}
-	return &Lines{Body: func(c huma.Context) {
-		r, w := humago.Unwrap(c)
+	return &Lines{func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		out := newLines(w)
