@@ -60,7 +60,7 @@ func within(path string, folders ...string) bool {
 
 // implementation reports whether a package is one of several that fulfil a contract.
 func implementation(path string) bool {
-	if within(path, "pipeline/eventstore/plan", "pipeline/eventstore/storetest", "pipeline/eventstore/wire", "pipeline/eventstore/client",
+	if within(path, "pipeline/eventstore/plan", "pipeline/eventstore/serverless", "pipeline/eventstore/storetest", "pipeline/eventstore/wire", "pipeline/eventstore/client",
 		"pipeline/eventstore/client/...", "pipeline/table/tabletest",
 		"sources/sourcetest", "sinks/sinktest", "handlers/handlertest") || strings.Contains(path, "/internal") {
 		return false

@@ -106,7 +106,7 @@ func side(t *testing.T, url string, plan *dynamofake.Plan, seed uint64, calls in
 
 	follow, unfollow := context.WithCancel(t.Context())
 	var followers sync.WaitGroup
-	followers.Go(func() { inOrder(t, follow, stores[1]) })
+	followers.Go(func() { inOrder(follow, t, stores[1]) })
 
 	var all sync.WaitGroup
 	for w := range 2 {
@@ -240,7 +240,7 @@ func revisionOf(l *lambda, id string) (int64, error) {
 }
 
 // inOrder follows the log until its context ends: positions are dense, and revisions of a stream come one after the other.
-func inOrder(t *testing.T, ctx context.Context, st *dynamodb.Store) {
+func inOrder(ctx context.Context, t *testing.T, st *dynamodb.Store) {
 	last, revisions := int64(0), map[event.Stream]int64{}
 	for p, err := range st.Subscribe(ctx, eventstore.SubscribeOptions{}) {
 		if err != nil {
