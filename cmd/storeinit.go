@@ -28,7 +28,10 @@ gone on with. A daemon does the same when it starts.
 
 With --print: the statements that make the schema from nothing, for those who let nobody but
 themselves run them. The log's id in them is new each time. For DynamoDB it is the table in
-CloudFormation, or by --as in Terraform, or the least IAM policy.`,
+CloudFormation, or by --as in Terraform, or the least IAM policy.
+
+Where a DynamoDB store shares the table of a serverless-event-store, init also takes all into the
+log that is in that table. It may be stopped and run again, and the Lambda may write meanwhile.`,
 		Example: `  leat store init pipeline.yaml
   leat store init --print pipeline.yaml | psql "$DATABASE_URL"`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -53,6 +56,18 @@ CloudFormation, or by --as in Terraform, or the least IAM policy.`,
 				return openFailed(err, true)
 			}
 			defer st.Close()
+			if other, ok := st.(eventstore.Sharing); ok {
+				found, err := other.CatchUp(c.Context())
+				if err != nil {
+					return err
+				}
+				if found.Streams+found.LeftOut > 0 {
+					a.say("the shared table has %s; %s of them taken in now", count(found.Streams, "stream"), count(found.Events, "event"))
+				}
+				if found.LeftOut > 0 {
+					a.say("warning: %s left out: serverless-event-store itself could not serve them", count(found.LeftOut, "stream"))
+				}
+			}
 			h, err := st.Head(c.Context())
 			if err != nil {
 				return err

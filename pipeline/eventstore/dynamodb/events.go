@@ -62,6 +62,9 @@ func logItem(ws []*plan.Write, committed time.Time, nonce string) (item, error) 
 	if len(body) > 0 {
 		i["b"] = bin(body)
 	}
+	if len(body) > mostBody {
+		i["b"], i["z"] = bin(squeeze(body)), num(int64(len(body)))
+	}
 	if len(ws) == 1 {
 		return i, nil
 	}
@@ -119,7 +122,11 @@ func eventsOf(i item) ([]event.Recorded, error) {
 	}
 	first.ID, first.Type, first.Source, first.Subject = unescape(text(i, "i")), unescape(text(i, "t")), unescape(text(i, "s")), unescape(text(i, "u"))
 	first.Time, first.Metadata = unstamp(ts.Value), blob(i, "m")
-	if !plan.ShapeOf(number(i, "h")).Unfold(blob(i, "b"), &first.Event) {
+	body, err := unsqueeze(blob(i, "b"), number(i, "z"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: event %d: %w", eventstore.ErrCorrupt, position, err)
+	}
+	if !plan.ShapeOf(number(i, "h")).Unfold(body, &first.Event) {
 		return nil, fmt.Errorf("%w: event %d does not fit its shape", eventstore.ErrCorrupt, position)
 	}
 	out := []event.Recorded{first}

@@ -37,6 +37,7 @@ type finder struct {
 	swept  time.Time        // when the last complete sweep began
 	next   time.Time        // when the next sweep is due
 	warned map[string]bool
+	count  eventstore.CaughtUp // of one sweep
 }
 
 const (
@@ -145,6 +146,7 @@ func (h *shared) hold(ctx context.Context) (bool, error) {
 func (h *shared) sweep(ctx context.Context, since time.Time) error {
 	f := &h.finder
 	began := h.s.now()
+	f.count = eventstore.CaughtUp{}
 	pages := 0
 	var failures []error
 	known := map[string]bool{}
@@ -152,6 +154,7 @@ func (h *shared) sweep(ctx context.Context, since time.Time) error {
 		pages++
 		var late []sharedHead
 		for _, head := range heads {
+			f.count.Streams++
 			known[head.name.Type] = true
 			if !head.updated.Before(since) {
 				late = append(late, head)
@@ -227,7 +230,9 @@ func (h *shared) index(ctx context.Context, of *string, since time.Time, fn func
 				err = fmt.Errorf("dynamodb: stream %s of the shared table is left out: its id is no UUID as serverless-event-store makes them", head.name)
 			}
 			if err != nil {
-				if f := &h.finder; f.warned != nil && !f.warned[text(i, sharedPK)] {
+				f := &h.finder
+				f.count.LeftOut++
+				if !f.warned[text(i, sharedPK)] {
 					f.warned[text(i, sharedPK)] = true
 					h.s.log.Warn("a stream is left out", "err", err)
 				}
@@ -309,12 +314,17 @@ func (h *shared) takeInMany(ctx context.Context, heads []sharedHead, have map[st
 		for n, head := range part {
 			at, err := have[streamPK(head.name)], errs[n]
 			for _, u := range of[n] {
+				if u.Result.Status == eventstore.Done {
+					h.finder.count.Events += int64(len(u.Appends[0].Events))
+				}
 				if u.Result.Status == eventstore.Done || u.Result.Status == eventstore.Repeated {
 					at = u.Result.Written[0].Last
 				}
 			}
 			if err == nil && at < head.revision {
-				_, err = h.takeIn(ctx, head.name, head.revision)
+				var brought int64
+				brought, err = h.takeIn(ctx, head.name, head.revision)
+				h.finder.count.Events += brought
 			}
 			if err != nil {
 				failures = append(failures, fmt.Errorf("dynamodb: stream %s of the shared table cannot be taken in: %w", head.name, err))
@@ -329,17 +339,17 @@ func (h *shared) takeInMany(ctx context.Context, heads []sharedHead, have map[st
 // readers is how many streams are read at a time.
 const readers = 6
 
-// CatchUp takes all into the log that a shared table has by now, and returns when it is there. It says nothing where
-// no table is shared.
-func (s *Store) CatchUp(ctx context.Context) error {
+// CatchUp implements eventstore.Sharing.
+func (s *Store) CatchUp(ctx context.Context) (eventstore.CaughtUp, error) {
 	if s.shared == nil {
-		return nil
+		return eventstore.CaughtUp{}, nil
 	}
 	if err := s.writable(ctx); err != nil {
-		return err
+		return eventstore.CaughtUp{}, err
 	}
 	// A finder of its own: the daemon's goes on beside it, and both may find the same.
 	h := &shared{s: s, table: s.shared.table, poll: s.shared.poll}
 	h.finder.seen, h.finder.warned = map[string]int64{}, map[string]bool{}
-	return s.reading(ctx, h.sweep(ctx, time.Time{}))
+	err := h.sweep(ctx, time.Time{})
+	return h.finder.count, s.reading(ctx, err)
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
@@ -264,7 +266,7 @@ func TestCatchUp(t *testing.T) {
 	var all sync.WaitGroup
 	for _, st := range stores {
 		all.Go(func() {
-			if err := st.CatchUp(t.Context()); err != nil {
+			if _, err := st.CatchUp(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -272,5 +274,111 @@ func TestCatchUp(t *testing.T) {
 	all.Wait()
 	if v := verify(t, stores[1]); v.Events != int64(want) || v.Streams != streams {
 		t.Errorf("%+v, want %d events of %d streams", v, want, streams)
+	}
+}
+
+// TestSharedVerify: what is wrong in the shared table is said, of the stream that has it.
+func TestSharedVerify(t *testing.T) {
+	c := client(t, fake(t, nil).URL)
+	l := &lambda{c: c, table: sharedTable(t, c)}
+	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.table, Poll: time.Hour}}
+	st := openStore(t, cfg)
+	ids := map[string]string{}
+	for _, what := range []string{"sound", "changed", "gone", "cut", "behind", "later"} {
+		id, err := l.create(t.Context(), what, "created", "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[what] = id
+		if r := commit(t, st, event.Stream{Type: what, ID: id}, eventstore.Revision(1), ev("2", "T", "2"), ev("3", "T", "3")); r.Status != eventstore.Done {
+			t.Fatal(r.Err)
+		}
+	}
+	if status, err := l.append(t.Context(), "later", ids["later"], 4, "T", "x"); status != 201 {
+		t.Fatal(status, err)
+	}
+	put := func(key attributes, update string, values attributes) {
+		t.Helper()
+		if _, err := c.UpdateItem(t.Context(), &sdk.UpdateItemInput{TableName: &l.table, Key: key, UpdateExpression: &update, ExpressionAttributeValues: values}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drop := func(id string, revision int64) {
+		t.Helper()
+		if _, err := c.DeleteItem(t.Context(), &sdk.DeleteItemInput{TableName: &l.table, Key: attributes{"PK": s(id), "SK": n(revision)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(attributes{"PK": s(ids["changed"]), "SK": n(2)}, "SET Payload = :p", attributes{":p": s("9")})
+	drop(ids["gone"], 0)
+	drop(ids["cut"], 2)
+	put(attributes{"PK": s(ids["behind"]), "SK": n(0)}, "SET StreamRevision = :r", attributes{":r": n(2)})
+
+	found := map[string]string{}
+	v, err := st.Verify(t.Context(), func(f eventstore.Fault) { found[f.Stream.Type] += f.What })
+	if err != nil || v.Faults != 4 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	for what, words := range map[string]string{
+		"changed": "differ in type or payload", "gone": "does not have the stream", "cut": "a revision is missing in the shared table: 2 of", "behind": "the log has 3 events, the shared table's head says 2",
+	} {
+		if !strings.Contains(found[what], words) {
+			t.Errorf("%s: %q", what, found[what])
+		}
+	}
+	// Nothing is appended to what is not sound, and all else goes on.
+	for what, id := range ids {
+		r := commit(t, st, event.Stream{Type: what, ID: id}, eventstore.Any, ev("new", "T", "5"))
+		switch what {
+		case "gone", "behind":
+			if !errors.Is(r.Err, eventstore.ErrCorrupt) {
+				t.Errorf("%s: %+v", what, r)
+			}
+		default:
+			if r.Status != eventstore.Done {
+				t.Errorf("%s: %+v", what, r)
+			}
+		}
+	}
+	// An event that the head does not know of is nobody's: it is said, and not tried for ever.
+	at := attributes{"PK": s(ids["sound"]), "SK": n(5)}
+	put(at, "SET Payload = :p", attributes{":p": s("stray")})
+	u := &eventstore.Unit{Appends: []eventstore.Append{{Stream: event.Stream{Type: "sound", ID: ids["sound"]}, Events: []event.Event{ev("z", "T", "1")}}}}
+	if err := st.Commit(t.Context(), []*eventstore.Unit{u}, eventstore.CommitOptions{}); !errors.Is(err, eventstore.ErrCorrupt) {
+		t.Errorf("%v, %+v", err, u.Result)
+	}
+}
+
+// TestSharedLarge takes in what is as large as the shared table takes it, also where leat's item would be larger.
+func TestSharedLarge(t *testing.T) {
+	c := client(t, fake(t, nil).URL)
+	l := &lambda{c: c, table: sharedTable(t, c)}
+	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.table, Poll: time.Hour}}
+	st := openStore(t, cfg)
+	for what, payload := range map[string]string{
+		"json":   `{"a":"` + strings.Repeat("0123456789abcdef", 25550) + `"}`,
+		"quotes": strings.Repeat(`"<>`, 130_000),
+	} {
+		id, err := l.create(t.Context(), what, "T", payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, read(t, st, event.Stream{Type: what, ID: id}), []string{"1 T " + payload})
+	}
+	noise := make([]byte, 399_900)
+	for i := range noise {
+		noise[i] = byte('#' + rand.N(90))
+	}
+	id, err := l.create(t.Context(), "noise", "T", `"`+strings.ReplaceAll(string(noise), `\`, "x")+strings.Repeat("y", 9_000)+`"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range st.ReadStream(t.Context(), event.Stream{Type: "noise", ID: id}, eventstore.ReadOptions{}) {
+		if err != nil {
+			t.Errorf("%v", err)
+		}
+	}
+	if v := verify(t, st); v.Events != 3 {
+		t.Errorf("%+v", v)
 	}
 }

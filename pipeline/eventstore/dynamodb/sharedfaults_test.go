@@ -45,7 +45,7 @@ func TestSharedSeeds(t *testing.T) {
 
 // TestSharedMoto is the same against moto, where nothing goes wrong but the race itself.
 func TestSharedMoto(t *testing.T) {
-	url := mototest.Start(t)
+	url := mototest.OneAtATime(t, mototest.Start(t))
 	side(t, url, nil, 1, 4)
 }
 
@@ -170,7 +170,7 @@ func side(t *testing.T, url string, plan *dynamofake.Plan, seed uint64, calls in
 	if plan != nil {
 		plan.Stop()
 	}
-	if err := stores[0].CatchUp(t.Context()); err != nil {
+	if _, err := stores[0].CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	unfollow()
@@ -312,7 +312,7 @@ func TestSharedRace(t *testing.T) {
 		}
 	}
 	t.Logf("leat won %d of 12", leats)
-	if err := stores[0].CatchUp(t.Context()); err != nil {
+	if _, err := stores[0].CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if v := verify(t, stores[1]); v.Events != 13 {

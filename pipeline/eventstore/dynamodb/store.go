@@ -70,6 +70,7 @@ var (
 	_ eventstore.Store    = (*Store)(nil)
 	_ eventstore.Replicas = (*Store)(nil)
 	_ eventstore.Outbox   = (*Store)(nil)
+	_ eventstore.Sharing  = (*Store)(nil)
 )
 
 // logEnd is the log's end as far as this process knows, with what wakes those who wait for the next.

@@ -8,7 +8,8 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
-// Verify implements eventstore.Store: the log is dense, each stream's revisions too, and heads say what the log says.
+// Verify implements eventstore.Store: the log is dense, each stream's revisions too, heads say what the log says, and so
+// does a shared table, as far as it was taken in.
 func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v eventstore.Verified, err error) {
 	if err := s.ready(ctx); err != nil {
 		return v, err
@@ -22,6 +23,7 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 		report(eventstore.Fault{Stream: name, Position: position, What: fmt.Sprintf(format, args...)})
 	}
 	revisions := map[event.Stream]int64{}
+	sums := sums{}
 	last := int64(0)
 	err = s.scan(ctx, 1, end.position, func(r *event.Recorded) (bool, error) {
 		v.Events++
@@ -30,6 +32,9 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 			fault(r.Stream, r.Position, "revision %d where %d belongs", r.Revision, want)
 		}
 		revisions[r.Stream] = r.Revision
+		if s.shared.names(r.Stream) {
+			sums.add(r)
+		}
 		return true, nil
 	})
 	if err != nil {
@@ -37,6 +42,11 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 	}
 	if last != end.position {
 		fault(event.Stream{}, last+1, "the log ends at %d, and this position is missing", end.position)
+	}
+	if s.shared != nil {
+		if err := s.shared.verify(ctx, revisions, sums, func(name event.Stream, format string, args ...any) { fault(name, 0, format, args...) }); err != nil {
+			return v, s.reading(ctx, err)
+		}
 	}
 	for info, err := range s.Streams(ctx, eventstore.StreamsOptions{}) {
 		if err != nil {

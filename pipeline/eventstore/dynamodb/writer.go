@@ -377,9 +377,11 @@ func (w *writer) within(ctx context.Context, c *change, u *eventstore.Unit, writ
 
 // judge adds a unit, unless it is larger than any transaction.
 func (w *writer) judge(ctx context.Context, d *draft, u *eventstore.Unit, effects plan.Effects) error {
-	large := tooLarge(u)
-	if h := w.s.shared; large == nil && h != nil && !d.taken(u) {
-		if large = h.refuse(u); large == nil {
+	var large error
+	if d.taken(u) {
+		large = unfit(u)
+	} else if large = tooLarge(u); large == nil && w.s.shared != nil {
+		if large = w.s.shared.refuse(u); large == nil {
 			large = d.forbidden(u)
 		}
 	}
