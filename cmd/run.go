@@ -204,7 +204,7 @@ func (a *app) load(files []string, r *running, read *watch.Snapshot) (*config.Co
 // readConfig reads the files; --data says where the store main is, also to files that use ${LEAT_DATA} elsewhere.
 func (a *app) readConfig(files []string, r *running, read *watch.Snapshot) (*config.Config, config.Diagnostics, error) {
 	o := r.options(a)
-	o.Seen = read.Seen
+	o.Seen, o.SeenFolder, o.CheckFiles = read.Seen, read.SeenFolder, true
 	if r.data != "" {
 		o.Env = func(name string) (string, bool) {
 			if name == "LEAT_DATA" {

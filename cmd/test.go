@@ -82,9 +82,8 @@ func (a *app) test(ctx context.Context, files []string, t *testFlags, read *watc
 		return usagef("--coverage is a percentage, not %v", t.coverage)
 	}
 	o := t.options(a)
-	o.Seen = read.Seen
+	o.Seen, o.SeenFolder = read.Seen, read.SeenFolder
 	cfg, diags := config.Load(files, o)
-	noteSchemas(cfg, read)
 	telemetry.HideSecrets(cfg)
 	if err := a.diagnose(diags); err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -41,8 +40,8 @@ func (c scope) schemas(n *yaml.Node, v *Validate) bool {
 		if open == nil {
 			open = os.DirFS
 		}
+		c.l.seeFolder(name) // before it is read: what changes meanwhile is a change
 		f.set, f.err = schemas.Load(open(name))
-		c.l.seeFolder(name)
 		c.l.folders[name] = f
 	}
 	if f.err == nil {
@@ -65,19 +64,11 @@ func (c scope) schemas(n *yaml.Node, v *Validate) bool {
 	return false
 }
 
-// seeFolder tells of the folder's files, for who waits for changes.
+// seeFolder tells of the folder, for who waits for changes.
 func (l *loader) seeFolder(name string) {
-	if l.opts.Seen == nil || l.opts.Folder != nil {
-		return
+	if l.opts.SeenFolder != nil && l.opts.Folder == nil {
+		l.opts.SeenFolder(name)
 	}
-	dir := os.DirFS(name)
-	_ = fs.WalkDir(dir, ".", func(file string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && filepath.Ext(file) == ".json" {
-			b, err := fs.ReadFile(dir, file)
-			l.opts.Seen(filepath.Join(name, file), b, err)
-		}
-		return nil
-	})
 }
 
 func unjoin(err error) []error {

@@ -74,6 +74,8 @@ type Pipeline struct {
 	Outbox bool          `yaml:"outbox,omitempty" doc:"record each event in $outbox.<pipeline> before anything is sent"`
 	Drain  time.Duration `yaml:"drain,omitempty" default:"25s" doc:"how long work in flight may take to finish at a stop"`
 	Lease  time.Duration `yaml:"lease,omitempty" default:"10s" min:"1s" max:"10m" doc:"how long a replica may be silent before another takes over its relays; for stores that several processes share"`
+	// FileSum is over the files that its plugins read (Reading).
+	FileSum string
 }
 
 // Defaults is what every pipeline starts from.

@@ -24,6 +24,10 @@ type Options struct {
 	ReadFile func(name string) ([]byte, error)
 	// Seen is told of each file that was read, and what was in it, for who waits for changes; nil: nobody is.
 	Seen func(name string, content []byte, err error)
+	// SeenFolder is told of each folder of schemas before it is read; nil: nobody is.
+	SeenFolder func(name string)
+	// CheckFiles lets files that plugins read and that cannot be used be errors.
+	CheckFiles bool
 	// Folder opens a folder that a file names (of schemas); nil is os.DirFS.
 	Folder func(name string) fs.FS
 }

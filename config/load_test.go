@@ -37,10 +37,11 @@ func TestGoodFiles(t *testing.T) {
 // Who waits for changes is told of schemas too.
 func TestSchemasAreSeen(t *testing.T) {
 	seen := map[string]bool{}
-	_, ds := Load([]string{"testdata/good/full.yaml"}, Options{Env: testEnv, Seen: func(name string, content []byte, err error) {
+	folders := map[string]bool{}
+	_, ds := Load([]string{"testdata/good/full.yaml"}, Options{Env: testEnv, SeenFolder: func(name string) { folders[name] = true }, Seen: func(name string, content []byte, err error) {
 		seen[name] = len(content) > 0 && err == nil
 	}})
-	if ds.HasErrors() || !seen["testdata/good/schemas/shop/Order/1.json"] {
-		t.Errorf("%v, %v", ds, seen)
+	if ds.HasErrors() || !folders["testdata/good/schemas/shop"] || !seen["testdata/good/full.yaml"] {
+		t.Errorf("%v, %v, %v", ds, seen, folders)
 	}
 }

@@ -69,6 +69,20 @@ func Plugins(k Kind) []Registration {
 	return out
 }
 
+// Reading is what config structs of plugins implement that read files when they are opened: certificates, word lists, models.
+// A running daemon that follows its files reloads the pipelines whose plugins read one that has changed.
+type Reading interface {
+	// Files names them, as they are opened, without those that are not set.
+	Files() []string
+}
+
+// CheckingFiles is what they implement beside it whose files may be broken: a daemon asks before it stops what runs by
+// the old ones.
+type CheckingFiles interface {
+	// CheckFile says why a file's content cannot be used.
+	CheckFile(name string, content []byte) error
+}
+
 // Plugin is a plugin key with its decoded struct.
 type Plugin struct {
 	Kind Kind

@@ -195,6 +195,7 @@ func (l *loader) decodeAll() {
 	}
 	l.decodeTests()
 	l.checkLookups()
+	l.noteReading()
 	l.keyless()
 	l.logLoops()
 	l.unused()

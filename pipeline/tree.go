@@ -180,6 +180,11 @@ func (n *node) plain() config.Step {
 	s := *n.s
 	s.Retry, s.Name, s.Was, s.From, s.Limits, s.Batch = nil, "", "", "", config.StepLimits{}, config.StepBatch{}
 	s.Shards = 0
+	if s.Validate != nil { // schemas grow; what was let through before is not asked again
+		v := *s.Validate
+		v.Sum = ""
+		s.Validate = &v
+	}
 	if n.cases != nil {
 		s.Branch = make([]config.Case, len(n.cases))
 		for i := range n.cases {

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/leatdev/leat/pipeline/schemas"
 )
 
 // Options of a Watcher. The zero value is what `leat run --watch` wants.
@@ -39,13 +41,14 @@ const maxSize = 4 << 20
 type Snapshot struct {
 	mu    sync.Mutex
 	sums  map[string]string // by path, as it was named
+	trees map[string]string // folders of schemas
 	paths []string          // those that were asked for
 }
 
 // Take starts a snapshot with the paths of a command line: files, or directories whose *.yaml and *.yml files count.
 // Call it before they are read, and Seen with what was read.
 func Take(paths []string) *Snapshot {
-	s := &Snapshot{sums: map[string]string{}, paths: paths}
+	s := &Snapshot{sums: map[string]string{}, trees: map[string]string{}, paths: paths}
 	for _, p := range paths {
 		s.sums[p] = sumOf(p)
 	}
@@ -54,14 +57,31 @@ func Take(paths []string) *Snapshot {
 
 // Seen notes what a file held when it was read (config.Options.Seen).
 func (s *Snapshot) Seen(name string, content []byte, err error) {
+	now := sum(content, err)
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		now = sumOf(name) // what was read of it cannot be read again
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sums[name] = sum(content, err)
+	s.sums[name] = now
+}
+
+// SeenFolder notes what a folder of schemas holds, before it is read (config.Options.SeenFolder).
+func (s *Snapshot) SeenFolder(name string) {
+	now := schemas.SumOf(os.DirFS(name))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trees[name] = now
 }
 
 func (s *Snapshot) changed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for name, was := range s.trees {
+		if schemas.SumOf(os.DirFS(name)) != was {
+			return true
+		}
+	}
 	for name, was := range s.sums {
 		if sumOf(name) != was {
 			return true
@@ -76,6 +96,12 @@ func (s *Snapshot) names() []string {
 	out := make([]string, 0, len(s.sums))
 	for name := range s.sums {
 		out = append(out, name)
+	}
+	for name := range s.trees {
+		out = append(out, name) // there or not
+		for _, in := range schemas.Folders(os.DirFS(name)) {
+			out = append(out, filepath.Join(name, in))
+		}
 	}
 	sort.Strings(out)
 	return out

@@ -57,6 +57,19 @@ type Cache struct {
 // headerName is a token of RFC 9110.
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
+// Files implements config.Reading.
+func (c Config) Files() []string {
+	if c.CAFile == "" {
+		return nil
+	}
+	return []string{c.CAFile}
+}
+
+// CheckFile implements config.CheckingFiles.
+func (c Config) CheckFile(name string, content []byte) error {
+	return httpclient.CheckCA(name, content)
+}
+
 // Validate implements config.Validator.
 func (c Config) Validate() error {
 	var headers error

@@ -59,14 +59,23 @@ func trusted(file string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ca_file: %w", err)
 	}
+	if err := CheckCA(file, pem); err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca_file: there is no certificate in %s", file)
-	}
+	pool.AppendCertsFromPEM(pem)
 	return pool, nil
+}
+
+// CheckCA says what is wrong with the content of a file of certificates.
+func CheckCA(file string, pem []byte) error {
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return fmt.Errorf("there is no certificate in %s", file)
+	}
+	return nil
 }
 
 // CheckURL checks the text of a URL in which {{ }} may stand behind the host; the error blames the config's field.

@@ -113,27 +113,6 @@ func Load(dir fs.FS) (*Set, error) {
 	return s, nil
 }
 
-func list(dir fs.FS) (names []string, err error) {
-	err = fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case name != "." && strings.HasPrefix(d.Name(), "."): // what editors and ConfigMaps put there
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir() || path.Ext(name) != ".json":
-			return nil
-		}
-		if names = append(names, name); len(names) > maxFiles {
-			return fmt.Errorf("there are more than %d files in it", maxFiles)
-		}
-		return nil
-	})
-	return names, err
-}
-
 func read(dir fs.FS, name string, h io.Writer) (any, error) {
 	f, err := dir.Open(name)
 	if err != nil {

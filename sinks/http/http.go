@@ -64,6 +64,19 @@ var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 // reserved are headers that the sink or the protocol writes.
 var reserved = []string{"content-length", "content-type", "transfer-encoding", "connection", "host", "te", "trailer", "upgrade"}
 
+// Files implements config.Reading.
+func (c Config) Files() []string {
+	if c.CAFile == "" {
+		return nil
+	}
+	return []string{c.CAFile}
+}
+
+// CheckFile implements config.CheckingFiles.
+func (c Config) CheckFile(name string, content []byte) error {
+	return httpclient.CheckCA(name, content)
+}
+
 // Validate implements config.Validator.
 func (c Config) Validate() error {
 	return errors.Join(httpclient.CheckURL("url", c.URL.Source, c.AllowPrivate), c.validateHeaders())
