@@ -385,7 +385,45 @@ func (s *Server) search(in *search) (any, error) {
 		}
 		h, r = x.hash, x.sort
 	}
-	var found []item
+	found, ok := t.ordered(in)
+	if !ok {
+		if found, err = t.found(in, h, r); err != nil {
+			return nil, err
+		}
+	}
+	out := map[string]any{}
+	items := []item{}
+	size, scanned := 0, 0
+	for n, i := range found {
+		size += i.size()
+		scanned++
+		if parse(in.FilterExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues, i).condition() {
+			items = append(items, i.only(parse(in.ProjectionExpression, in.ExpressionAttributeNames, nil, nil).projection()))
+		}
+		if (in.Limit != nil && scanned == *in.Limit) || size >= PageBytes {
+			if n < len(found)-1 || (in.Limit != nil && scanned == *in.Limit) {
+				last := item{t.hash: i[t.hash]}
+				for _, k := range []string{t.sort, h, r} {
+					if k != "" {
+						last[k] = i[k]
+					}
+				}
+				out["LastEvaluatedKey"] = last
+			}
+			break
+		}
+	}
+	used := s.reads(size, in.ConsistentRead)
+	out["Count"], out["ScannedCount"] = len(items), scanned
+	if in.Select != "COUNT" {
+		out["Items"] = items
+	}
+	out["ConsumedCapacity"] = map[string]any{"TableName": in.TableName, "CapacityUnits": json.RawMessage(strconv.FormatFloat(used, 'f', -1, 64))}
+	return out, nil
+}
+
+// found looks at all rows that a search may mean, in no haste.
+func (t *table) found(in *search, h, r string) (found []item, err error) {
 	for _, rows := range t.partitions(in) {
 		for _, i := range rows {
 			if i[h] == nil || (r != "" && i[r] == nil) {
@@ -425,35 +463,7 @@ func (s *Server) search(in *search) (any, error) {
 			}
 		}
 	}
-	out := map[string]any{}
-	items := []item{}
-	size, scanned := 0, 0
-	for n, i := range found {
-		size += i.size()
-		scanned++
-		if parse(in.FilterExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues, i).condition() {
-			items = append(items, i.only(parse(in.ProjectionExpression, in.ExpressionAttributeNames, nil, nil).projection()))
-		}
-		if (in.Limit != nil && scanned == *in.Limit) || size >= PageBytes {
-			if n < len(found)-1 || (in.Limit != nil && scanned == *in.Limit) {
-				last := item{t.hash: i[t.hash]}
-				for _, k := range []string{t.sort, h, r} {
-					if k != "" {
-						last[k] = i[k]
-					}
-				}
-				out["LastEvaluatedKey"] = last
-			}
-			break
-		}
-	}
-	used := s.reads(size, in.ConsistentRead)
-	out["Count"], out["ScannedCount"] = len(items), scanned
-	if in.Select != "COUNT" {
-		out["Items"] = items
-	}
-	out["ConsumedCapacity"] = map[string]any{"TableName": in.TableName, "CapacityUnits": json.RawMessage(strconv.FormatFloat(used, 'f', -1, 64))}
-	return out, nil
+	return found, nil
 }
 
 // canonical gives a request in one order of its members.

@@ -58,6 +58,7 @@ type table struct {
 	billing    string
 	tags       map[string]string
 	rows       map[string]map[string]item // by hash and by sort key
+	order      map[string][]string        // sort keys by hash, in their order
 }
 
 type index struct {
@@ -259,11 +260,13 @@ func (t *table) put(i item) error {
 		t.rows[h] = map[string]item{}
 	}
 	t.rows[h][r] = i
+	t.place(h, r)
 	return nil
 }
 
 func (t *table) drop(key item) {
 	if h, r, err := t.key(key); err == nil {
 		delete(t.rows[h], r)
+		t.displace(h, r)
 	}
 }

@@ -18,6 +18,8 @@ import (
 const (
 	firstWait = 25 * time.Millisecond
 	maxWait   = 2 * time.Second
+	// raceWait is the first wait of who was too late with a document.
+	raceWait = 4 * time.Millisecond
 )
 
 // again calls fn until it succeeds, fails for good, or patience is over. It is for calls whose repeat does no harm.
@@ -31,7 +33,7 @@ func (s *Store) again(ctx context.Context, what string, fn func(context.Context)
 		switch k := aws.KindOf(err); {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case isCancelled(err) && !transient(err):
+		case isCancelled(err) && (!transient(err) || conflicts(err)):
 			return err
 		case k != aws.Throttled && k != aws.Unreachable && !transient(err):
 			return s.explain(err, what)
@@ -84,6 +86,20 @@ func transient(err error) bool {
 		}
 	}
 	return some
+}
+
+// conflicts reports a transaction that was cancelled because another holds one of its items: that one is likely to be
+// done, so that the caller looks again instead of repeating what it wanted before.
+func conflicts(err error) bool {
+	var c *types.TransactionCanceledException
+	if errors.As(err, &c) {
+		for _, r := range c.CancellationReasons {
+			if code(r) == "TransactionConflict" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func code(r types.CancellationReason) string {

@@ -211,7 +211,7 @@ func (s *Store) update(ctx context.Context, fn func(c *change) error) error {
 	}
 	s.control.Lock()
 	defer s.control.Unlock()
-	for wait := firstWait; ; wait = min(2*wait, maxWait) {
+	for wait := raceWait; ; wait = min(2*wait, maxWait) {
 		c := s.newChange()
 		if err := fn(c); err != nil {
 			return s.reading(ctx, err)

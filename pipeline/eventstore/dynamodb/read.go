@@ -176,6 +176,11 @@ func (s *Store) findEnd(ctx context.Context) (logEnd, error) {
 
 // advanceEnd moves an end over what has come behind it.
 func (s *Store) advanceEnd(ctx context.Context, e logEnd) (logEnd, error) {
+	return s.advance(ctx, e, func(item) {})
+}
+
+// advance is advanceEnd, and shows each item that it goes over.
+func (s *Store) advance(ctx context.Context, e logEnd, over func(item)) (logEnd, error) {
 	for {
 		from := e.position + 1
 		moved := false
@@ -188,6 +193,7 @@ func (s *Store) advanceEnd(ctx context.Context, e logEnd) (logEnd, error) {
 				e.position += max(1, number(i, "n"))
 				e.committed = time.UnixMicro(number(i, "c")).UTC()
 				moved = true
+				over(i)
 			}
 			return true, nil
 		})

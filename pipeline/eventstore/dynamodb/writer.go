@@ -85,10 +85,11 @@ type writer struct {
 	streams map[event.Stream]*stream
 	places  int
 	types   map[string]bool // of streams that are in the table's list
+	race    race
 }
 
 func newWriter(s *Store) *writer {
-	return &writer{s: s, end: *s.end.Load(), streams: map[event.Stream]*stream{}, types: map[string]bool{}}
+	return &writer{s: s, end: *s.end.Load(), streams: map[event.Stream]*stream{}, types: map[string]bool{}, race: newRace()}
 }
 
 // maxPlaces bounds what is remembered of streams, about 64 MB.
@@ -109,6 +110,9 @@ func (w *writer) run() {
 				w.finish(left)
 				return
 			}
+		}
+		if room := w.race.room(time.Now()); room > 0 {
+			w.leave(room)
 		}
 		for more := true; more && len(left) < 4*most; {
 			select {
@@ -133,6 +137,16 @@ func (w *writer) run() {
 			w.finish(left)
 			return
 		}
+	}
+}
+
+// leave waits, unless the store is closed meanwhile.
+func (w *writer) leave(room time.Duration) {
+	t := time.NewTimer(room)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.s.closing:
 	}
 }
 
@@ -189,7 +203,12 @@ func (w *writer) serve(batch []*request) (left []*request) {
 // transact runs what fits into one transaction, again where another writer was faster. Ends says how far each of the
 // first requests is then, or which ones an error is for.
 func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, err error) {
-	for wait := firstWait; ; wait = min(2*wait, maxWait) {
+	if w.race.looks(time.Now()) || w.s.end.Load().position > w.end.position {
+		if _, err := w.catchUp(ctx); err != nil {
+			return make([]int, 1), err
+		}
+	}
+	for lost := 0; ; {
 		d, err := w.draft(ctx, batch)
 		if err != nil {
 			return make([]int, max(1, min(len(batch), 1))), err
@@ -197,14 +216,11 @@ func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, er
 		// A draft that appends is true if its condition holds. One that only refuses and repeats must see that nobody has
 		// written since the streams were read.
 		if d.nonce == "" && d.judged {
-			e, err := w.s.advanceEnd(ctx, w.end)
+			moved, err := w.catchUp(ctx)
 			if err != nil {
 				return d.ends, err
 			}
-			if e.position != w.end.position {
-				w.forget()
-				w.end = e
-				w.s.publish(e.position, e.committed)
+			if moved {
 				continue
 			}
 		}
@@ -212,9 +228,11 @@ func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, er
 			w.took(d)
 			return d.ends, nil
 		}
+		began := time.Now()
 		err = w.s.transact(ctx, d.writes)
 		switch {
 		case err == nil:
+			w.race.won(time.Since(began))
 			w.took(d)
 			return d.ends, nil
 		case isCancelled(err):
@@ -226,18 +244,20 @@ func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, er
 			if fault := d.broken(err); fault != nil {
 				return d.ends, fault
 			}
-			w.forget()
-			if w.end, err = w.s.advanceEnd(ctx, w.end); err != nil {
+			moved, err := w.catchUp(ctx)
+			if err != nil {
 				return d.ends, err
 			}
-			w.s.publish(w.end.position, w.end.committed)
+			if lost++; !moved || lost > 2 {
+				w.forget() // what is remembered may be what is wrong
+			}
 		case errors.Is(err, eventstore.ErrUnavailable):
 			// Throttled all the time: surely not written. Without an answer: perhaps.
 			return d.ends, w.resolve(ctx, d, err)
 		default:
 			return d.ends, err
 		}
-		if !pause(ctx, wait) {
+		if wait := w.race.lost(lost); wait > 0 && !pause(ctx, wait) || ctx.Err() != nil {
 			return d.ends, fmt.Errorf("%w: other writers were faster all the time", eventstore.ErrUnavailable)
 		}
 	}
@@ -518,7 +538,7 @@ func (w *writer) assemble(d *draft, c *change) error {
 	committed := d.plan.Committed()
 	docs := c.writes()
 	if ws := d.plan.Writes; len(ws) > 0 {
-		d.nonce, d.first, d.streams = nonce(6), ws[0].Position, map[event.Stream]*stream{}
+		d.nonce, d.first, d.streams = w.race.nonce(), ws[0].Position, map[event.Stream]*stream{}
 		heads := map[event.Stream]int64{} // the revision that stands there
 		places := map[event.Stream][]place{}
 		written := map[event.Stream]*span{}
