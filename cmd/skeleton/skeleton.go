@@ -2,15 +2,13 @@
 // main and a pipeline that uses it. What it gives works as it stands: the pipeline loads and its tests pass, the module
 // builds and its tests pass.
 //
-// The texts are in files/, one folder for each kind; *.tmpl are Go templates. Names are checked before they get into one.
+// The texts are in files/, one folder for each kind; *.tmpl are templates (fill.go). Names are checked before they get into one.
 package skeleton
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
-	"go/format"
 	"go/token"
 	"io/fs"
 	"maps"
@@ -19,7 +17,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/template"
 
 	"github.com/leatdev/leat/config"
 )
@@ -201,23 +198,14 @@ func fill(folder string, data map[string]any) (Files, error) {
 		name := strings.TrimPrefix(path, root+"/")
 		if short, ok := strings.CutSuffix(name, ".tmpl"); ok {
 			name = short
-			t, err := template.New(name).Funcs(template.FuncMap{"indent": indent}).Parse(string(text))
+			filled, err := expand(string(text), data)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", path, err)
 			}
-			var b bytes.Buffer
-			if err := t.Execute(&b, data); err != nil {
-				return err
-			}
-			text = b.Bytes()
+			text = []byte(filled)
 		}
 		if p, ok := data["Package"].(string); ok {
 			name = strings.ReplaceAll(name, "PACKAGE", p)
-		}
-		if strings.HasSuffix(name, ".go") {
-			if text, err = format.Source(text); err != nil {
-				return fmt.Errorf("%s: %w", path, err)
-			}
 		}
 		out[name] = string(text)
 		return nil
@@ -226,10 +214,4 @@ func fill(folder string, data map[string]any) (Files, error) {
 		return nil, fmt.Errorf("skeleton: %s: %w", folder, err)
 	}
 	return out, nil
-}
-
-// indent puts n spaces before each line and takes the last line end away.
-func indent(n int, text string) string {
-	space := strings.Repeat(" ", n)
-	return space + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+space)
 }
