@@ -2,7 +2,7 @@
 // with fsync on, as a user that is not root. It is found on PATH or where distributions put it.
 //
 // Where there is none, a test is skipped with a line that says so; where the environment variable LEAT_TEST_REQUIRE
-// names "postgres", it fails instead.
+// names "postgres", it fails instead. LEAT_TEST_POSTGRES has settings for the server, "shared_buffers=1GB …".
 package pgtest
 
 import (
@@ -159,8 +159,12 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cmd := s.command("postgres", "-D", s.data(), "-p", s.port, "-k", s.dir, "-c", "listen_addresses=127.0.0.1",
-		"-c", "fsync=on", "-c", "max_connections=200", "-c", "logging_collector=off", "-c", "max_wal_size=2GB")
+	args := []string{"-D", s.data(), "-p", s.port, "-k", s.dir, "-c", "listen_addresses=127.0.0.1",
+		"-c", "fsync=on", "-c", "max_connections=200", "-c", "logging_collector=off", "-c", "max_wal_size=2GB"}
+	for _, setting := range strings.Fields(os.Getenv("LEAT_TEST_POSTGRES")) {
+		args = append(args, "-c", setting)
+	}
+	cmd := s.command("postgres", args...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		return err
