@@ -45,7 +45,7 @@ func RebuildAtRest(ctx context.Context, cfg *config.Config, o Options, a control
 				if err := b.run(ctx, func() error { return b.finish(ctx) }); err != nil {
 					return b.job, err
 				}
-				return b.job, r.pipe.keepWork(ctx, rebuildKey+a.Table, none)
+				return b.job, r.pipe.keepWork(ctx, rebuildKey+a.Table, none, nil)
 			})
 		}
 	}

@@ -367,7 +367,7 @@ func add(a, b PipelineSummary) PipelineSummary {
 	return b
 }
 
-// watchPauses takes up what other processes have paused or resumed, in stores that several may have open.
+// watchPauses takes up what other processes have paused or resumed, or left behind of rebuilds and replays, in stores that several may have open.
 func (d *Daemon) watchPauses(ctx context.Context) {
 	tick := d.o.Clock.NewTicker(5 * time.Second)
 	defer tick.Stop()
@@ -384,6 +384,7 @@ func (d *Daemon) watchPauses(ctx context.Context) {
 			if err := d.syncPause(ctx, x); err != nil && ctx.Err() == nil {
 				d.o.Log.Warn("it could not be seen whether the pipeline is paused", "pipeline", x.cfg.Name, "error", err)
 			}
+			d.watchWorks(x)
 		}
 	}
 }

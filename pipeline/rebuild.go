@@ -3,10 +3,9 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
@@ -39,7 +38,7 @@ type rebuilding struct {
 }
 
 // Rebuild begins to build a table anew. It goes on until it is done, cancelled, or the pipeline stops; a daemon that is
-// started again begins it anew.
+// started again, or another replica that takes the table over, begins it anew.
 func (d *Daemon) Rebuild(ctx context.Context, a control.Rebuild) (control.Work, error) {
 	unknown := &control.UnknownError{Kind: "table", Name: a.Table}
 	for _, x := range d.postsNow() {
@@ -81,16 +80,20 @@ func (d *Daemon) rebuild(ctx context.Context, x *post, a control.Rebuild) (contr
 	if err != nil {
 		return control.Work{}, err
 	}
-	key := rebuildKey + a.Table
+	key, t := rebuildKey+a.Table, r.term.Load()
 	run := func(ctx context.Context) error {
 		if a.DryRun {
 			return b.count(ctx)
 		}
+		ctx, end := under(ctx, t)
+		defer end()
 		err := b.run(ctx, func() error { return b.handOver(ctx) })
-		if s := r.pipe.relaysStop.Err(); s == nil { // else the next start begins it anew
-			if e := r.pipe.keepWork(context.WithoutCancel(ctx), key, none); e != nil {
-				r.pipe.log.Warn("the rebuild could not be struck off; the next start does it again", "table", a.Table, "error", e)
-			}
+		if overtaken(ctx, t, err) {
+			return errStopped // whoever runs the relay next, perhaps this process's next run, begins it anew
+		}
+		fence := t.now()
+		if e := r.pipe.keepWork(context.WithoutCancel(ctx), key, none, &fence); e != nil && !errors.Is(e, eventstore.ErrFenced) {
+			r.pipe.log.Warn("the rebuild could not be struck off; the next start does it again", "table", a.Table, "error", e)
 		}
 		return err
 	}
@@ -99,7 +102,7 @@ func (d *Daemon) rebuild(ctx context.Context, x *post, a control.Rebuild) (contr
 		if err != nil {
 			return control.Work{}, err
 		}
-		if err := r.pipe.keepWork(ctx, key, string(text)); err != nil {
+		if err := r.pipe.keepWork(ctx, key, string(text), nil); err != nil {
 			return control.Work{}, err
 		}
 	}
@@ -107,41 +110,6 @@ func (d *Daemon) rebuild(ctx context.Context, x *post, a control.Rebuild) (contr
 		return control.Work{}, err
 	}
 	return b.status(), nil
-}
-
-// resumeWorks takes up what a stop or a kill has interrupted.
-func (d *Daemon) resumeWorks(x *post) {
-	p := x.pipe
-	for !x.turn.TryLock() { // whoever has it may be waiting for the pipeline's end, and so for this
-		if !p.sleep(10*time.Millisecond, p.soft) {
-			return
-		}
-	}
-	defer x.turn.Unlock()
-	all, err := p.store.Cursors(p.hard, x.cfg.Name)
-	if err != nil {
-		return
-	}
-	for key, value := range all {
-		if value == none || value == "" {
-			continue
-		}
-		var err error
-		switch {
-		case strings.HasPrefix(key, rebuildKey):
-			var a control.Rebuild
-			if err = json.Unmarshal([]byte(value), &a); err == nil {
-				_, err = d.rebuild(p.hard, x, a)
-			}
-		case strings.HasPrefix(key, replayKey):
-			err = d.resumeReplay(x, key, value)
-		default:
-			continue
-		}
-		if err != nil {
-			d.o.Log.Warn("work that was interrupted cannot be taken up", "pipeline", x.cfg.Name, "work", strings.TrimPrefix(key, "$leat/"), "error", err)
-		}
-	}
 }
 
 func newRebuilding(r *relay, a control.Rebuild) (*rebuilding, error) {

@@ -111,7 +111,8 @@ func (b *replaying) keep(ctx context.Context, park []poison.Entry, unpark []int6
 		return err
 	}
 	u := &eventstore.Unit{Pipeline: b.p.cfg.Name, Cursor: &event.Cursor{Key: b.key, Value: string(text)}, Park: park, Unpark: unpark}
-	if err := b.p.store.Commit(ctx, []*eventstore.Unit{u}, eventstore.CommitOptions{}); err != nil {
+	fence := b.shadow.term.Load().now()
+	if err := b.p.store.Commit(ctx, []*eventstore.Unit{u}, eventstore.CommitOptions{Fence: &fence}); err != nil {
 		return err
 	}
 	return u.Result.Err
@@ -298,6 +299,13 @@ func (b *replaying) run(ctx context.Context, sink *forwardTarget, stay bool) (er
 		return err
 	}
 	defer release()
+	ctx, end := under(ctx, t)
+	defer end()
+	defer func() {
+		if overtaken(ctx, t, err) {
+			err = errStopped // another replica, or the next run, goes on where the checkpoint is
+		}
+	}()
 	r.term.Store(t)
 	r.mine.Store(true)
 	if err := b.keep(ctx, nil, nil); err != nil {
@@ -361,7 +369,8 @@ func (b *replaying) strike(ctx context.Context) error {
 	if n > 0 {
 		b.p.log.Warn("events that the replay had parked are dropped with it; the log has them still", "work", b.now.ID, "events", n)
 	}
-	return b.p.keepWork(ctx, b.key, none)
+	fence := b.shadow.term.Load().now()
+	return b.p.keepWork(ctx, b.key, none, &fence)
 }
 
 // addReplay lets parked events of a replay be sent again.
@@ -424,16 +433,6 @@ func (p *pipe) sinkOf(id string) (*forwardTarget, error) {
 		}
 	}
 	return nil, &control.BusyError{Why: fmt.Sprintf("the relay %s does not run", id)}
-}
-
-// resumeReplay takes up a replay that a stop or a kill has interrupted.
-func (d *Daemon) resumeReplay(x *post, key, value string) error {
-	b, err := x.pipe.keptReplay(key, value)
-	if err != nil {
-		return err
-	}
-	_, err = d.beginReplay(b)
-	return err
 }
 
 // keptReplay is a replay as the store has it.

@@ -14,6 +14,7 @@ import (
 	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/table"
 )
 
 // job is a rebuild or a replay that is under way, or was.
@@ -178,6 +179,8 @@ func (d *Daemon) begin(w *job, run func(ctx context.Context) error) error {
 			return &control.BusyError{Why: fmt.Sprintf("a %s of %s is under way: %s", s.Kind, s.Target, s.ID)}
 		}
 	}
+	// One that was taken up again stands once in the list.
+	d.works = slices.DeleteFunc(slices.Clone(d.works), func(o *job) bool { return o.now.ID == w.now.ID })
 	d.works = append(d.works, w)
 	if len(d.works) > keptWorks {
 		d.works = slices.Clone(d.works[len(d.works)-keptWorks:])
@@ -194,13 +197,32 @@ func (d *Daemon) begin(w *job, run func(ctx context.Context) error) error {
 	return nil
 }
 
-// keepWork writes down, or forgets, that a work is to go on after a restart.
-func (p *pipe) keepWork(ctx context.Context, key, value string) error {
+// keepWork writes down, or forgets, that a work is to go on after a restart; with a fence only while that lease holds.
+func (p *pipe) keepWork(ctx context.Context, key, value string, fence *eventstore.Lease) error {
 	u := &eventstore.Unit{Pipeline: p.cfg.Name, Cursor: &event.Cursor{Key: key, Value: value}}
-	if err := p.store.Commit(ctx, []*eventstore.Unit{u}, eventstore.CommitOptions{}); err != nil {
+	if err := p.store.Commit(ctx, []*eventstore.Unit{u}, eventstore.CommitOptions{Fence: fence}); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	return u.Result.Err
+}
+
+// under gives a context that ends with ctx, and when a tenure is to begin nothing more.
+func under(ctx context.Context, t *tenure) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(t.stop, func() { cancel(errStopped) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// overtaken reports whether a work ended since its tenure did, and not by itself or by who cancelled it: it is to go on
+// elsewhere. An owner who stood still finds that out by his first write.
+func overtaken(ctx context.Context, t *tenure, err error) bool {
+	switch {
+	case err == nil, errors.Is(context.Cause(ctx), errCancelled):
+		return false
+	case errors.Is(err, eventstore.ErrFenced), errors.Is(err, table.ErrFenced):
+		return true
+	}
+	return t.stop.Err() != nil
 }
 
 // none is what stands where a work was.

@@ -1,6 +1,9 @@
 package table
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Admit decides what Ensure does, the same way in every backend. Stored is what there is under the name of d: none, the
 // live table, or the live one and the one that is being built. It gives the place in stored of the table that d means
@@ -41,7 +44,8 @@ func Admit(stored []Info, d *Def, definition, relay, logID string) (int, Def, er
 }
 
 // AdmitRebuild decides what Rebuild does, the same way in every backend: it gives the definition under which the live
-// table of stored (see Admit) is built once more. What was begun before is to be dropped.
+// table of stored (see Admit) is built once more. What was begun before is to be dropped; it had another number, so that
+// whoever began it, and does not know yet that he was overtaken, cannot take the new one for his.
 func AdmitRebuild(stored []Info, d *Def, relay string, epoch int64) (Def, error) {
 	i, err := Find(stored, d)
 	switch {
@@ -55,8 +59,28 @@ func AdmitRebuild(stored []Info, d *Def, relay string, epoch int64) (Def, error)
 		return Def{}, fmt.Errorf("table %s: version %d is being built beside it already", d.Name, stored[1].Def.Version)
 	}
 	next := stored[0].Def.Clone()
-	next.Build = (next.Build + 1) % maxBuild
+	// Behind what is being built, else behind the live one; and by the epoch, as what was given up leaves no trace.
+	next.Build = (stored[len(stored)-1].Def.Build + 1 + int(epoch%maxBuild)) % maxBuild
+	for slices.ContainsFunc(stored, func(i Info) bool { return i.Def.Build == next.Build }) {
+		next.Build = (next.Build + 1) % maxBuild
+	}
 	return next, nil
+}
+
+// AdmitSwap gives the place in stored (see Admit) of the table that is to replace the live one, 0 where it is that already.
+// A rebuild is refused where another owner has taken the live table since: that one goes on from where the live table is,
+// and its rows are no longer those that were built. (A raised version may be another relay's, whose epochs are its own.)
+func AdmitSwap(stored []Info, d *Def) (int, error) {
+	i, err := Find(stored, d)
+	if err == nil && i > 0 && stored[i].Def.Version == stored[0].Def.Version && stored[i].Epoch < stored[0].Epoch {
+		return -1, fmt.Errorf("table %s: it was built under epoch %d, and the live one is under %d: %w", d.Name, stored[i].Epoch, stored[0].Epoch, ErrFenced)
+	}
+	return i, err
+}
+
+// AdmitAbandon reports whether d is what is being built in stored (see Admit), and not the build of another owner.
+func AdmitAbandon(stored []Info, d *Def) bool {
+	return len(stored) > 1 && stored[1].Def.Serial() == d.Serial()
 }
 
 // Check reports whether a write under c may go through on the table that i tells of.

@@ -189,9 +189,11 @@ type Store interface {
 	// checkpoint of its own at 0; what was begun before is dropped. It gives the table that is built: Apply and Swap
 	// take its Def. Relay and epoch must be those of the owner.
 	Rebuild(ctx context.Context, d *Def, relay string, epoch int64) (Info, error)
-	// Abandon drops a table that is being built; there may be none.
+	// Abandon drops a table that is being built: d as Rebuild or Ensure gave it. Where that is gone, or another is being
+	// built by now, it does nothing.
 	Abandon(ctx context.Context, d *Def) error
-	// Swap puts a table that was built beside in the place of the old one, which is dropped.
+	// Swap puts a table that was built beside in the place of the old one, which is dropped. A rebuild is
+	// ErrFenced where the live table was taken since by an owner of a higher epoch.
 	Swap(ctx context.Context, d *Def) error
 	// Tables lists what there is in the order of the names: each table, behind it the one that is being built in its
 	// place.

@@ -456,7 +456,7 @@ func (t *Tables) Abandon(ctx context.Context, d *table.Def) error {
 		gone = 0
 		var m models
 		known, err := load(ctx, c, modelKey(d.Name), &m)
-		if err != nil || !known || m.Building == nil {
+		if err != nil || !known || !table.AdmitAbandon(m.infos(), d) {
 			return err
 		}
 		gone = m.Building.Def.Serial()
@@ -478,7 +478,11 @@ func (t *Tables) Swap(ctx context.Context, d *table.Def) error {
 	old := 0
 	err := t.s.update(ctx, func(c *change) error {
 		old = 0
-		m, i, err := t.find(ctx, c, d)
+		m, _, err := t.find(ctx, c, d)
+		if err != nil {
+			return err
+		}
+		i, err := table.AdmitSwap(m.infos(), d)
 		if err != nil || i == 0 {
 			return err
 		}

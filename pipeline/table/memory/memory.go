@@ -219,7 +219,7 @@ func (s *Store) Rebuild(_ context.Context, d *table.Def, relay string, epoch int
 func (s *Store) Abandon(_ context.Context, d *table.Def) error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	if p := s.tables[strings.ToLower(d.Name)]; p != nil {
+	if p := s.tables[strings.ToLower(d.Name)]; p != nil && table.AdmitAbandon(p.infos(), d) {
 		p.building = nil
 	}
 	return nil
@@ -230,6 +230,9 @@ func (s *Store) Swap(_ context.Context, d *table.Def) error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	p, t, err := s.find(d)
+	if err == nil {
+		_, err = table.AdmitSwap(p.infos(), d)
+	}
 	if err != nil {
 		return err
 	}

@@ -415,7 +415,7 @@ func (s *Store) Rebuild(ctx context.Context, d *table.Def, relay string, epoch i
 func (s *Store) Abandon(ctx context.Context, d *table.Def) error {
 	return s.change(ctx, d, func(c Conn) error {
 		infos, err := list(ctx, c, d.Name)
-		if err != nil || len(infos) < 2 {
+		if err != nil || !table.AdmitAbandon(infos, d) {
 			return err
 		}
 		return drop(ctx, c, &infos[1].Def)
@@ -425,7 +425,11 @@ func (s *Store) Abandon(ctx context.Context, d *table.Def) error {
 // Swap implements table.Store.
 func (s *Store) Swap(ctx context.Context, d *table.Def) error {
 	return s.change(ctx, d, func(c Conn) error {
-		infos, i, err := find(ctx, c, d)
+		infos, _, err := find(ctx, c, d)
+		if err != nil {
+			return err
+		}
+		i, err := table.AdmitSwap(infos, d)
 		if err != nil || i == 0 {
 			return err
 		}
