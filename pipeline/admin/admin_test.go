@@ -32,7 +32,7 @@ import (
 // running is a listener with a daemon that has one memory store, "main".
 type running struct {
 	*admin.Server
-	store   *memory.Store
+	store   eventstore.Store
 	url     string
 	client  *client.Client
 	ready   error
@@ -41,9 +41,15 @@ type running struct {
 
 func run(t *testing.T) *running {
 	t.Helper()
+	return runOn(t, memory.Open(memory.Options{}))
+}
+
+// runOn serves a store, and closes it in the end.
+func runOn(t *testing.T, st eventstore.Store) *running {
+	t.Helper()
 	r := &running{
 		Server: admin.New(admin.Options{Metrics: telemetry.NewMetrics("test").Handler(), Version: "test"}),
-		store:  memory.Open(memory.Options{}),
+		store:  st,
 	}
 	r.Attach(&admin.Daemon{
 		Ready:  func() error { return r.ready },
@@ -562,7 +568,7 @@ func TestListBreaksOff(t *testing.T) {
 	}
 }
 
-type breaking struct{ *memory.Store }
+type breaking struct{ eventstore.Store }
 
 func (b *breaking) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2[*event.Recorded, error] {
 	return func(yield func(*event.Recorded, error) bool) {

@@ -110,9 +110,10 @@ func masked(body string) string {
 	return anyTime.ReplaceAllString(anyID.ReplaceAllString(strings.TrimSpace(body), "ID"), "TIME")
 }
 
-func TestServerlessCaptures(t *testing.T) {
+func TestServerlessCaptures(t *testing.T) { answersAsCaptured(t, run(t)) }
+
+func answersAsCaptured(t *testing.T, r *running) {
 	want := captures(t)
-	r := run(t)
 	const created = `{"initialEvent":{"eventType":"created","payload":"{\"a\":1}"}}`
 	const changed = `{"event":{"eventType":"changed","payload":"{\"a\":2}"}}`
 	id, _, _ := r.do(t, "POST", "/streams/golden", created).stream(t)
@@ -196,9 +197,11 @@ func TestServerlessCaptures(t *testing.T) {
 }
 
 // The reference's own end-to-end test, without its notifications.
-func TestServerlessEndToEnd(t *testing.T) {
+func TestServerlessEndToEnd(t *testing.T) { endToEnd(t, func() *running { return run(t) }) }
+
+func endToEnd(t *testing.T, run func() *running) {
 	for _, base := range []string{"", "/api/v1/stores/main"} {
-		r := run(t)
+		r := run()
 		made := r.do(t, "POST", base+"/streams/test-stream", `{"initialEvent":{"eventType":"a","payload":"text, not JSON"}}`)
 		id, revision, at := made.stream(t)
 		if made.status != 201 || revision != 1 || at.Location() != time.UTC {

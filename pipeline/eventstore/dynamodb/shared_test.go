@@ -18,6 +18,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/dynamodb"
 	"github.com/leatdev/leat/pipeline/eventstore/serverless"
+	"github.com/leatdev/leat/pipeline/eventstore/serverless/lambdatest"
 )
 
 func sharing(table string) *dynamodb.SharedTable {
@@ -67,13 +68,13 @@ func verify(t testing.TB, st eventstore.Store) eventstore.Verified {
 // TestShared goes through what the two sides see of each other.
 func TestShared(t *testing.T) {
 	c := client(t, fake(t, nil).URL)
-	table := sharedTable(t, c)
-	l := &lambda{c: c, table: table}
-	old, err := l.create(t.Context(), "golden", "created", `{"a":1}`)
+	table := lambdatest.Table(t, c)
+	l := &lambdatest.Lambda{Client: c, Table: table}
+	old, err := l.Create(t.Context(), "golden", "created", `{"a":1}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, err := l.append(t.Context(), "golden", old, 2, "changed", "text, not JSON"); status != 201 {
+	if status, err := l.Append(t.Context(), "golden", old, 2, "changed", "text, not JSON"); status != 201 {
 		t.Fatal(status, err)
 	}
 	// Nothing looks for the Lambda's events here but those who ask.
@@ -82,7 +83,7 @@ func TestShared(t *testing.T) {
 	same(t, read(t, st, name), []string{`1 created {"a":1}`, `2 changed text, not JSON`})
 
 	// An event of the Lambda is one of leat's, with the time of its commit there.
-	_, _, updated := l.head(t, old)
+	_, _, updated := l.Head(t, old)
 	for e, err := range st.ReadStream(t.Context(), name, eventstore.ReadOptions{From: 2}) {
 		if err != nil || e.Origin != serverless.Origin || sharedTime(e.Time) != updated || e.ID == "" || string(e.Data) != `"text, not JSON"` || e.Position != 2 {
 			t.Errorf("%+v, %v", e, err)
@@ -99,15 +100,15 @@ func TestShared(t *testing.T) {
 	if r.Status != eventstore.Done || r.Written[0].Last != 3 {
 		t.Fatalf("%+v", r)
 	}
-	same(t, func() []string { all, _ := l.events(t, old); return all }(), []string{`created {"a":1}`, "changed text, not JSON", `paid {"b":2}`})
-	typ, revision, updated := l.head(t, old)
-	if _, last := l.events(t, old); typ != "golden" || revision != "3" || updated != last {
+	same(t, func() []string { all, _ := l.Events(t, old); return all }(), []string{`created {"a":1}`, "changed text, not JSON", `paid {"b":2}`})
+	typ, revision, updated := l.Head(t, old)
+	if _, last := l.Events(t, old); typ != "golden" || revision != "3" || updated != last {
 		t.Errorf("the head says %s %s %s, the last event %s", typ, revision, updated, last)
 	}
-	if status, _ := l.append(t.Context(), "golden", old, 3, "late", "x"); status != 409 {
+	if status, _ := l.Append(t.Context(), "golden", old, 3, "late", "x"); status != 409 {
 		t.Errorf("the Lambda's repeat of a revision: %d", status)
 	}
-	if status, err := l.append(t.Context(), "golden", old, 4, "sent", "x"); status != 201 {
+	if status, err := l.Append(t.Context(), "golden", old, 4, "sent", "x"); status != 201 {
 		t.Errorf("%d %v", status, err)
 	}
 
@@ -128,7 +129,7 @@ func TestShared(t *testing.T) {
 	if r := commit(t, st, made, eventstore.NoStream, ev("1", "created", "1"), ev("2", "changed", "2")); r.Status != eventstore.Done {
 		t.Errorf("%+v", r)
 	}
-	if status, err := l.append(t.Context(), "golden", made.ID, 3, "sent", "3"); status != 201 {
+	if status, err := l.Append(t.Context(), "golden", made.ID, 3, "sent", "3"); status != 201 {
 		t.Errorf("%d %v", status, err)
 	}
 	same(t, read(t, st, made), []string{"1 created 1", "2 changed 2", "3 sent 3"})
@@ -174,7 +175,7 @@ func TestShared(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	// The table that leat only shares has the Lambda's items and nothing else.
-	if all, _ := l.events(t, made.ID); len(all) != 58 {
+	if all, _ := l.Events(t, made.ID); len(all) != 58 {
 		t.Errorf("%d events", len(all))
 	}
 }
@@ -185,8 +186,8 @@ func sharedTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // and in a stream that is longer than a page.
 func TestFinder(t *testing.T) {
 	c := client(t, fake(t, nil).URL)
-	l := &lambda{c: c, table: sharedTable(t, c)}
-	st := openStore(t, dynamodb.Config{Client: c, Shared: sharing(l.table)})
+	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
+	st := openStore(t, dynamodb.Config{Client: c, Shared: sharing(l.Table)})
 	next := func(after int64) []event.Recorded {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -202,7 +203,7 @@ func TestFinder(t *testing.T) {
 	}
 	var ids []string
 	for i, typ := range []string{"a", "a", "b|ü"} {
-		id, err := l.create(t.Context(), typ, "created", fmt.Sprint(i))
+		id, err := l.Create(t.Context(), typ, "created", fmt.Sprint(i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +213,7 @@ func TestFinder(t *testing.T) {
 		}
 	}
 	for i := range int64(3) {
-		if status, err := l.append(t.Context(), "a", ids[1], i+2, "more", "x"); status != 201 {
+		if status, err := l.Append(t.Context(), "a", ids[1], i+2, "more", "x"); status != 201 {
 			t.Fatal(status, err)
 		}
 		if got := next(3 + i); len(got) != 1 || got[0].Revision != i+2 {
@@ -224,11 +225,11 @@ func TestFinder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range int64(700) {
-		if status, err := l.append(t.Context(), "a", ids[0], i+2, "more", fmt.Sprint(i)); status != 201 {
+		if status, err := l.Append(t.Context(), "a", ids[0], i+2, "more", fmt.Sprint(i)); status != 201 {
 			t.Fatal(status, err)
 		}
 	}
-	st = openStore(t, dynamodb.Config{Client: c, Table: st.TableName(), Shared: sharing(l.table)})
+	st = openStore(t, dynamodb.Config{Client: c, Table: st.TableName(), Shared: sharing(l.Table)})
 	for after := int64(6); after < 706; {
 		got := next(after)
 		for _, e := range got {
@@ -245,23 +246,23 @@ func TestFinder(t *testing.T) {
 // TestCatchUp takes a table over that nobody has looked at before, with two daemons at once and streams of all lengths.
 func TestCatchUp(t *testing.T) {
 	c := client(t, fake(t, nil).URL)
-	l := &lambda{c: c, table: sharedTable(t, c)}
+	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
 	const streams = 150
 	want := 0
 	for i := range streams {
-		id, err := l.create(t.Context(), fmt.Sprint("t", i%3), "created", fmt.Sprint(i))
+		id, err := l.Create(t.Context(), fmt.Sprint("t", i%3), "created", fmt.Sprint(i))
 		if err != nil {
 			t.Fatal(err)
 		}
 		want++
 		for r := range int64(i % 7) {
-			if status, err := l.append(t.Context(), fmt.Sprint("t", i%3), id, r+2, "more", strings.Repeat("x", i)); status != 201 {
+			if status, err := l.Append(t.Context(), fmt.Sprint("t", i%3), id, r+2, "more", strings.Repeat("x", i)); status != 201 {
 				t.Fatal(status, err)
 			}
 			want++
 		}
 	}
-	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.table, Poll: time.Hour}}
+	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.Table, Poll: time.Hour}}
 	stores := []*dynamodb.Store{openStore(t, cfg), openStore(t, cfg)}
 	var all sync.WaitGroup
 	for _, st := range stores {
@@ -280,12 +281,12 @@ func TestCatchUp(t *testing.T) {
 // TestSharedVerify: what is wrong in the shared table is said, of the stream that has it.
 func TestSharedVerify(t *testing.T) {
 	c := client(t, fake(t, nil).URL)
-	l := &lambda{c: c, table: sharedTable(t, c)}
-	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.table, Poll: time.Hour}}
+	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
+	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.Table, Poll: time.Hour}}
 	st := openStore(t, cfg)
 	ids := map[string]string{}
 	for _, what := range []string{"sound", "changed", "gone", "cut", "behind", "later"} {
-		id, err := l.create(t.Context(), what, "created", "1")
+		id, err := l.Create(t.Context(), what, "created", "1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,25 +295,25 @@ func TestSharedVerify(t *testing.T) {
 			t.Fatal(r.Err)
 		}
 	}
-	if status, err := l.append(t.Context(), "later", ids["later"], 4, "T", "x"); status != 201 {
+	if status, err := l.Append(t.Context(), "later", ids["later"], 4, "T", "x"); status != 201 {
 		t.Fatal(status, err)
 	}
-	put := func(key attributes, update string, values attributes) {
+	put := func(key lambdatest.Attributes, update string, values lambdatest.Attributes) {
 		t.Helper()
-		if _, err := c.UpdateItem(t.Context(), &sdk.UpdateItemInput{TableName: &l.table, Key: key, UpdateExpression: &update, ExpressionAttributeValues: values}); err != nil {
+		if _, err := c.UpdateItem(t.Context(), &sdk.UpdateItemInput{TableName: &l.Table, Key: key, UpdateExpression: &update, ExpressionAttributeValues: values}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	drop := func(id string, revision int64) {
 		t.Helper()
-		if _, err := c.DeleteItem(t.Context(), &sdk.DeleteItemInput{TableName: &l.table, Key: attributes{"PK": s(id), "SK": n(revision)}}); err != nil {
+		if _, err := c.DeleteItem(t.Context(), &sdk.DeleteItemInput{TableName: &l.Table, Key: lambdatest.Attributes{"PK": lambdatest.S(id), "SK": lambdatest.N(revision)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put(attributes{"PK": s(ids["changed"]), "SK": n(2)}, "SET Payload = :p", attributes{":p": s("9")})
+	put(lambdatest.Attributes{"PK": lambdatest.S(ids["changed"]), "SK": lambdatest.N(2)}, "SET Payload = :p", lambdatest.Attributes{":p": lambdatest.S("9")})
 	drop(ids["gone"], 0)
 	drop(ids["cut"], 2)
-	put(attributes{"PK": s(ids["behind"]), "SK": n(0)}, "SET StreamRevision = :r", attributes{":r": n(2)})
+	put(lambdatest.Attributes{"PK": lambdatest.S(ids["behind"]), "SK": lambdatest.N(0)}, "SET StreamRevision = :r", lambdatest.Attributes{":r": lambdatest.N(2)})
 
 	found := map[string]string{}
 	v, err := st.Verify(t.Context(), func(f eventstore.Fault) { found[f.Stream.Type] += f.What })
@@ -341,8 +342,8 @@ func TestSharedVerify(t *testing.T) {
 		}
 	}
 	// An event that the head does not know of is nobody's: it is said, and not tried for ever.
-	at := attributes{"PK": s(ids["sound"]), "SK": n(5)}
-	put(at, "SET Payload = :p", attributes{":p": s("stray")})
+	at := lambdatest.Attributes{"PK": lambdatest.S(ids["sound"]), "SK": lambdatest.N(5)}
+	put(at, "SET Payload = :p", lambdatest.Attributes{":p": lambdatest.S("stray")})
 	u := &eventstore.Unit{Appends: []eventstore.Append{{Stream: event.Stream{Type: "sound", ID: ids["sound"]}, Events: []event.Event{ev("z", "T", "1")}}}}
 	if err := st.Commit(t.Context(), []*eventstore.Unit{u}, eventstore.CommitOptions{}); !errors.Is(err, eventstore.ErrCorrupt) {
 		t.Errorf("%v, %+v", err, u.Result)
@@ -352,14 +353,14 @@ func TestSharedVerify(t *testing.T) {
 // TestSharedLarge takes in what is as large as the shared table takes it, also where leat's item would be larger.
 func TestSharedLarge(t *testing.T) {
 	c := client(t, fake(t, nil).URL)
-	l := &lambda{c: c, table: sharedTable(t, c)}
-	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.table, Poll: time.Hour}}
+	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
+	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.Table, Poll: time.Hour}}
 	st := openStore(t, cfg)
 	for what, payload := range map[string]string{
 		"json":   `{"a":"` + strings.Repeat("0123456789abcdef", 25550) + `"}`,
 		"quotes": strings.Repeat(`"<>`, 130_000),
 	} {
-		id, err := l.create(t.Context(), what, "T", payload)
+		id, err := l.Create(t.Context(), what, "T", payload)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -369,7 +370,7 @@ func TestSharedLarge(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte('#' + rand.N(90))
 	}
-	id, err := l.create(t.Context(), "noise", "T", `"`+strings.ReplaceAll(string(noise), `\`, "x")+strings.Repeat("y", 9_000)+`"`)
+	id, err := l.Create(t.Context(), "noise", "T", `"`+strings.ReplaceAll(string(noise), `\`, "x")+strings.Repeat("y", 9_000)+`"`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/dynamodb"
+	"github.com/leatdev/leat/pipeline/eventstore/serverless/lambdatest"
 )
 
 // TestSharedSeeds has daemons and Lambdas write to the same streams through all that can go wrong, by a seed each, while
@@ -76,14 +77,14 @@ func (y *tally) note(of map[string]bool, what string) {
 func side(t *testing.T, url string, plan *dynamofake.Plan, seed uint64, calls int) {
 	c := client(t, url)
 	random := rand.New(rand.NewPCG(seed, 2))
-	shared := sharing(sharedTable(t, c))
+	shared := sharing(lambdatest.Table(t, c))
 	shared.Poll = 20 * time.Millisecond
 	own := fmt.Sprintf("leat-%d", tables.Add(1))
 	open := func(c *aws.DynamoDB, patience time.Duration) *dynamodb.Store {
 		return openStore(t, dynamodb.Config{Client: c, Table: own, Shared: shared, Patience: patience})
 	}
 	stores := []*dynamodb.Store{open(c, 30*time.Second), open(c, 30*time.Second)}
-	l := &lambda{c: c, table: shared.Table} // its calls fail too
+	l := &lambdatest.Lambda{Client: c, Table: shared.Table} // its calls fail too
 
 	// The streams are there from the start; each side makes some of them.
 	y := &tally{certain: map[string]bool{}, maybes: map[string]bool{}}
@@ -92,7 +93,7 @@ func side(t *testing.T, url string, plan *dynamofake.Plan, seed uint64, calls in
 		name := event.Stream{Type: fmt.Sprint("t", i%2), ID: uuid.NewString()}
 		if i == 0 {
 			for name.ID = ""; name.ID == ""; {
-				id, err := l.create(t.Context(), name.Type, "made", "first0")
+				id, err := l.Create(t.Context(), name.Type, "made", "first0")
 				if err == nil {
 					name.ID = id // another try may have made a stream that nobody knows
 				}
@@ -130,7 +131,7 @@ func side(t *testing.T, url string, plan *dynamofake.Plan, seed uint64, calls in
 					if err != nil {
 						continue
 					}
-					status, err := l.append(t.Context(), name.Type, name.ID, revision+1, "T", `"`+what+`"`)
+					status, err := l.Append(t.Context(), name.Type, name.ID, revision+1, "T", `"`+what+`"`)
 					if status == 201 {
 						y.note(y.certain, what)
 						break
@@ -185,13 +186,13 @@ func side(t *testing.T, url string, plan *dynamofake.Plan, seed uint64, calls in
 			t.Fatal(err)
 		}
 		mine := read(t, stores[1], i.Stream)
-		theirs, _ := l.events(t, i.Stream.ID)
+		theirs, _ := l.Events(t, i.Stream.ID)
 		for n := range theirs {
 			theirs[n] = fmt.Sprint(n+1, " ", theirs[n])
 			count[strings.Trim(strings.Fields(theirs[n])[2], `"`)]++
 		}
 		same(t, mine, theirs)
-		if _, revision, _ := l.head(t, i.Stream.ID); revision != fmt.Sprint(len(theirs)) {
+		if _, revision, _ := l.Head(t, i.Stream.ID); revision != fmt.Sprint(len(theirs)) {
 			t.Errorf("the head of %s says %s, there are %d events", i.Stream, revision, len(theirs))
 		}
 		total += len(theirs)
@@ -231,8 +232,8 @@ func insist(t *testing.T, st *dynamodb.Store, u *eventstore.Unit) eventstore.Res
 	}
 }
 
-func revisionOf(l *lambda, id string) (int64, error) {
-	out, err := l.c.GetItem(context.Background(), &sdk.GetItemInput{TableName: &l.table, Key: attributes{"PK": s(id), "SK": n(0)}})
+func revisionOf(l *lambdatest.Lambda, id string) (int64, error) {
+	out, err := l.Client.GetItem(context.Background(), &sdk.GetItemInput{TableName: &l.Table, Key: lambdatest.Attributes{"PK": lambdatest.S(id), "SK": lambdatest.N(0)}})
 	if err != nil {
 		return 0, err
 	}
@@ -260,8 +261,8 @@ func inOrder(ctx context.Context, t *testing.T, st *dynamodb.Store) {
 // others of leat are told the revision that is there; the Lambda's own losers are told 409 or 500, as they always were.
 func TestSharedRace(t *testing.T) {
 	c := client(t, fake(t, nil).URL)
-	l := &lambda{c: c, table: sharedTable(t, c)}
-	cfg := dynamodb.Config{Client: c, Table: fmt.Sprintf("leat-%d", tables.Add(1)), Shared: sharing(l.table)}
+	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
+	cfg := dynamodb.Config{Client: c, Table: fmt.Sprintf("leat-%d", tables.Add(1)), Shared: sharing(l.Table)}
 	stores := []*dynamodb.Store{openStore(t, cfg), openStore(t, cfg)}
 	name := event.Stream{Type: "race", ID: uuid.NewString()}
 	commit(t, stores[0], name, eventstore.NoStream, ev("0", "T", "0"))
@@ -273,7 +274,7 @@ func TestSharedRace(t *testing.T) {
 			all.Go(func() {
 				what := fmt.Sprintf("%d-%d", round, w)
 				if w%2 == 0 {
-					status, _ := l.append(t.Context(), name.Type, name.ID, round+1, "T", what)
+					status, _ := l.Append(t.Context(), name.Type, name.ID, round+1, "T", what)
 					results[w] = fmt.Sprint("lambda ", status)
 					return
 				}
@@ -318,7 +319,7 @@ func TestSharedRace(t *testing.T) {
 	if v := verify(t, stores[1]); v.Events != 13 {
 		t.Errorf("%+v", v)
 	}
-	all, _ := l.events(t, name.ID)
+	all, _ := l.Events(t, name.ID)
 	if mine := read(t, stores[1], name); len(mine) != len(all) {
 		t.Errorf("%v, there %v", mine, all)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/dynamodb"
+	"github.com/leatdev/leat/pipeline/eventstore/serverless/lambdatest"
 	"github.com/leatdev/leat/pipeline/eventstore/storetest"
 	"github.com/leatdev/leat/pipeline/table"
 )
@@ -117,7 +118,7 @@ func TestSharedStore(t *testing.T) {
 	}
 	storetest.Run(t, f, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		name = fmt.Sprintf("leat-%d", tables.Add(1))
-		cfg := dynamodb.Config{Client: c, Table: name, Now: now, Shared: sharing(sharedTable(t, c))}
+		cfg := dynamodb.Config{Client: c, Table: name, Now: now, Shared: sharing(lambdatest.Table(t, c))}
 		s := named{openStore(t, cfg), &sync.Map{}}
 		return s, func() eventstore.Store {
 			if err := s.Close(); err != nil {
@@ -134,7 +135,7 @@ func TestSharedStore(t *testing.T) {
 func TestSharedLinearizable(t *testing.T) {
 	plan := &dynamofake.Plan{Seed: 11, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Skip: 0.05}
 	c := client(t, fake(t, plan).URL)
-	name, shared := fmt.Sprintf("leat-%d", tables.Add(1)), sharing(sharedTable(t, c))
+	name, shared := fmt.Sprintf("leat-%d", tables.Add(1)), sharing(lambdatest.Table(t, c))
 	names := &sync.Map{}
 	var stores []eventstore.Store
 	for range 2 {

@@ -1,8 +1,11 @@
-package dynamodb_test
+// Package lambdatest is serverless-event-store's side of a shared table, for tests: its table, and a writer and reader that
+// does with it what its Lambda is known to do. It is a re-statement of its documented behaviour, no code of its own.
+package lambdatest
 
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,18 +16,24 @@ import (
 	"github.com/leatdev/leat/pipeline/aws"
 )
 
-type attributes = map[string]types.AttributeValue
+// Attributes are an item's.
+type Attributes = map[string]types.AttributeValue
 
-func s(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
-func n(v int64) types.AttributeValue {
+// S is text.
+func S(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
+
+// N is a number.
+func N(v int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(v)}
 }
 func p[T any](v T) *T { return &v }
 
-// sharedTable makes a table as serverless-event-store's stack does, and gives its name.
-func sharedTable(t testing.TB, c *aws.DynamoDB) string {
+var made atomic.Int64
+
+// Table makes a table as serverless-event-store's stack does, and gives its name.
+func Table(t testing.TB, c *aws.DynamoDB) string {
 	t.Helper()
-	name := fmt.Sprintf("EsTable-%d", tables.Add(1))
+	name := fmt.Sprintf("EsTable-%d", made.Add(1))
 	keys := func(h, r string) []types.KeySchemaElement {
 		return []types.KeySchemaElement{{AttributeName: &h, KeyType: types.KeyTypeHash}, {AttributeName: &r, KeyType: types.KeyTypeRange}}
 	}
@@ -46,45 +55,45 @@ func sharedTable(t testing.TB, c *aws.DynamoDB) string {
 	return name
 }
 
-// lambda writes as serverless-event-store's Lambda is known to (event-stores.md has its captures): it looks at the head,
+// Lambda writes as serverless-event-store's Lambda is known to (event-stores.md has its captures): it looks at the head,
 // without a consistent read, and writes head and event in one transaction under the condition on the head's revision.
 // Who loses that race is told 500, like whoever meets any other error.
-type lambda struct {
-	c     *aws.DynamoDB
-	table string
-	now   func() time.Time
+type Lambda struct {
+	Client *aws.DynamoDB
+	Table  string
+	Now    func() time.Time // nil: time.Now
 }
 
-func (l *lambda) at() string {
+func (l *Lambda) at() string {
 	now := time.Now
-	if l.now != nil {
-		now = l.now
+	if l.Now != nil {
+		now = l.Now
 	}
 	return now().UTC().Format(time.RFC3339Nano)
 }
 
-func (l *lambda) event(id string, revision int64, typ, payload, at string) types.TransactWriteItem {
+func (l *Lambda) event(id string, revision int64, typ, payload, at string) types.TransactWriteItem {
 	return types.TransactWriteItem{Put: &types.Put{
-		TableName: &l.table, ConditionExpression: p("attribute_not_exists(PK) AND attribute_not_exists(SK)"),
-		Item: attributes{"PK": s(id), "SK": n(revision), "RecordType": s("event"), "EventType": s(typ), "Payload": s(payload), "CreatedAt": s(at)},
+		TableName: &l.Table, ConditionExpression: p("attribute_not_exists(PK) AND attribute_not_exists(SK)"),
+		Item: Attributes{"PK": S(id), "SK": N(revision), "RecordType": S("event"), "EventType": S(typ), "Payload": S(payload), "CreatedAt": S(at)},
 	}}
 }
 
-// create gives the new stream's id.
-func (l *lambda) create(ctx context.Context, streamType, typ, payload string) (string, error) {
+// Create makes a stream with its first event, and gives the new stream's id.
+func (l *Lambda) Create(ctx context.Context, streamType, typ, payload string) (string, error) {
 	id, at := uuid.NewString(), l.at()
-	_, err := l.c.TransactWriteItems(ctx, &sdk.TransactWriteItemsInput{ClientRequestToken: &id, TransactItems: []types.TransactWriteItem{
-		{Put: &types.Put{TableName: &l.table, ConditionExpression: p("attribute_not_exists(PK)"), Item: attributes{
-			"PK": s(id), "SK": n(0), "RecordType": s("stream"), "StreamType": s(streamType), "StreamRevision": n(1), "UpdatedAt": s(at),
+	_, err := l.Client.TransactWriteItems(ctx, &sdk.TransactWriteItemsInput{ClientRequestToken: &id, TransactItems: []types.TransactWriteItem{
+		{Put: &types.Put{TableName: &l.Table, ConditionExpression: p("attribute_not_exists(PK)"), Item: Attributes{
+			"PK": S(id), "SK": N(0), "RecordType": S("stream"), "StreamType": S(streamType), "StreamRevision": N(1), "UpdatedAt": S(at),
 		}}},
 		l.event(id, 1, typ, payload, at),
 	}})
 	return id, err
 }
 
-// append gives the status of the answer.
-func (l *lambda) append(ctx context.Context, streamType, id string, revision int64, typ, payload string) (status int, err error) {
-	head, err := l.c.GetItem(ctx, &sdk.GetItemInput{TableName: &l.table, Key: attributes{"PK": s(id), "SK": n(0)}})
+// Append writes the event of a revision and gives the status of the answer: 201, 404, 409, or 500 with the cause.
+func (l *Lambda) Append(ctx context.Context, streamType, id string, revision int64, typ, payload string) (status int, err error) {
+	head, err := l.Client.GetItem(ctx, &sdk.GetItemInput{TableName: &l.Table, Key: Attributes{"PK": S(id), "SK": N(0)}})
 	if err != nil {
 		return 500, err
 	}
@@ -96,12 +105,12 @@ func (l *lambda) append(ctx context.Context, streamType, id string, revision int
 		return 409, nil
 	}
 	at := l.at()
-	_, err = l.c.TransactWriteItems(ctx, &sdk.TransactWriteItemsInput{ClientRequestToken: p(uuid.NewString()), TransactItems: []types.TransactWriteItem{
+	_, err = l.Client.TransactWriteItems(ctx, &sdk.TransactWriteItemsInput{ClientRequestToken: p(uuid.NewString()), TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{
-			TableName: &l.table, Key: attributes{"PK": s(id), "SK": n(0)},
+			TableName: &l.Table, Key: Attributes{"PK": S(id), "SK": N(0)},
 			UpdateExpression: p("SET #0 = :0, #1 = :1"), ConditionExpression: p("#0 = :2"),
 			ExpressionAttributeNames:  map[string]string{"#0": "StreamRevision", "#1": "UpdatedAt"},
-			ExpressionAttributeValues: attributes{":0": n(revision), ":1": s(at), ":2": n(revision - 1)},
+			ExpressionAttributeValues: Attributes{":0": N(revision), ":1": S(at), ":2": N(revision - 1)},
 		}},
 		l.event(id, revision, typ, payload, at),
 	}})
@@ -111,15 +120,15 @@ func (l *lambda) append(ctx context.Context, streamType, id string, revision int
 	return 201, nil
 }
 
-// events gives what the Lambda would: "type payload" of each event from revision 1, and the time of the last.
-func (l *lambda) events(t testing.TB, id string) (all []string, last string) {
+// Events gives what the Lambda would: "type payload" of each event from revision 1, and the time of the last.
+func (l *Lambda) Events(t testing.TB, id string) (all []string, last string) {
 	t.Helper()
 	in := &sdk.QueryInput{
-		TableName: &l.table, KeyConditionExpression: p("PK = :id"), ExpressionAttributeValues: attributes{":id": s(id)},
-		ExclusiveStartKey: attributes{"PK": s(id), "SK": n(0)},
+		TableName: &l.Table, KeyConditionExpression: p("PK = :id"), ExpressionAttributeValues: Attributes{":id": S(id)},
+		ExclusiveStartKey: Attributes{"PK": S(id), "SK": N(0)},
 	}
 	for {
-		out, err := l.c.Query(context.Background(), in)
+		out, err := l.Client.Query(context.Background(), in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,10 +148,10 @@ func (l *lambda) events(t testing.TB, id string) (all []string, last string) {
 	}
 }
 
-// head gives a head's type, revision and time.
-func (l *lambda) head(t testing.TB, id string) (streamType string, revision string, updated string) {
+// Head gives a head's type, revision and time.
+func (l *Lambda) Head(t testing.TB, id string) (streamType string, revision string, updated string) {
 	t.Helper()
-	out, err := l.c.GetItem(context.Background(), &sdk.GetItemInput{TableName: &l.table, Key: attributes{"PK": s(id), "SK": n(0)}, ConsistentRead: p(true)})
+	out, err := l.Client.GetItem(context.Background(), &sdk.GetItemInput{TableName: &l.Table, Key: Attributes{"PK": S(id), "SK": N(0)}, ConsistentRead: p(true)})
 	if err != nil || out.Item == nil {
 		t.Fatalf("the head of %s: %v, %v", id, out, err)
 	}
