@@ -85,7 +85,7 @@ func TestKillReadingQueues(t *testing.T) {
 		time.Sleep(10 * time.Millisecond) // another process empties them
 	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
-	if code := c.exit(t, 30*time.Second); code != 0 {
+	if code := c.exit(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d\n%s", code, clip(c.stderr.String()))
 	}
 	checkQueues(t, filepath.Join(dir, "data"), sent)

@@ -147,7 +147,7 @@ func TestTerminateUnderLoad(t *testing.T) {
 		if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		if code := c.exit(t, 25*time.Second); code != 0 {
+		if code := c.exit(t, time.Minute); code != 0 {
 			t.Fatalf("exit code %d:\n%s", code, c.stderr.String())
 		}
 	}
@@ -172,7 +172,7 @@ func (l *load) finish() {
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		l.t.Fatal(err)
 	}
-	if code := c.exit(l.t, 30*time.Second); code != 0 {
+	if code := c.exit(l.t, time.Minute); code != 0 {
 		l.t.Fatalf("exit code %d:\n%s", code, c.stderr.String())
 	}
 }

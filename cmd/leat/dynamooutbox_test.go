@@ -106,7 +106,7 @@ func dynamoOutboxUnderLoad(t *testing.T, url string, kills int) {
 		t.Error(err)
 	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
-	if code := c.exit(t, 40*time.Second); code != 0 {
+	if code := c.exit(t, time.Minute); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, c.stderr.String())
 	}
 	checkOutbox(t, open(), a.committed)

@@ -156,7 +156,7 @@ func runConsole(t *testing.T, commands []command) {
 		fmt.Fprintf(&script, "printf '%s'\n%s\n", mark, text)
 	}
 	script.WriteString("kill $(jobs -p) 2>/dev/null; wait\n")
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	sh := exec.CommandContext(ctx, "bash", "-c", script.String())
 	sh.Dir = root

@@ -54,7 +54,7 @@ pipelines:
 				took += time.Since(start)
 			}
 			_ = c.cmd.Process.Signal(syscall.SIGTERM)
-			if code := c.exit(b, 30*time.Second); code != 0 {
+			if code := c.exit(b, time.Minute); code != 0 {
 				b.Fatalf("exit %d:\n%s", code, c.stderr.String())
 			}
 			if b.Failed() {

@@ -49,7 +49,7 @@ pipelines:
 		want = append(want, fmt.Sprintf(`{"StreamId":%q,"StreamType":"order","StreamRevision":"%d"} %s order %d`, stream, i+1, stream, i+1))
 	}
 	var got []string
-	for begun := time.Now(); len(got) < len(want) && time.Since(begun) < 20*time.Second; {
+	for begun := time.Now(); len(got) < len(want) && time.Since(begun) < time.Minute; {
 		m, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: out.QueueUrl, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
 		if err != nil {
 			t.Fatal(err)

@@ -128,7 +128,7 @@ func TestOutboxUnderLoad(t *testing.T) {
 			}
 			stop()
 			app.Wait()
-			deadline := time.Now().Add(30 * time.Second)
+			deadline := time.Now().Add(time.Minute)
 			for _, rows := a.counts(t); rows > 0; _, rows = a.counts(t) {
 				if time.Now().After(deadline) {
 					t.Fatalf("%d rows are left in the outbox:\n%s", rows, c.stderr.String())
@@ -136,7 +136,7 @@ func TestOutboxUnderLoad(t *testing.T) {
 				time.Sleep(10 * time.Millisecond) // another process: there is nothing but asking
 			}
 			_ = c.cmd.Process.Signal(syscall.SIGTERM)
-			if code := c.exit(t, 20*time.Second); code != 0 {
+			if code := c.exit(t, time.Minute); code != 0 {
 				t.Fatalf("exit %d:\n%s", code, c.stderr.String())
 			}
 			counters, _ := a.counts(t)

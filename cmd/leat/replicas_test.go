@@ -181,12 +181,12 @@ func (f *fleet) progress(what string) {
 	}
 	begun := time.Now()
 	at, delivered := f.head(), got()
-	for at == 0 && time.Since(begun) < 30*time.Second { // the database is on its way back
+	for at == 0 && time.Since(begun) < time.Minute { // the database is on its way back
 		time.Sleep(20 * time.Millisecond)
 		at = f.head()
 	}
 	for f.head() < at+500 || got() < delivered+100 {
-		if time.Since(begun) > 60*time.Second {
+		if time.Since(begun) > 2*time.Minute {
 			f.tell()
 			f.Fatalf("%s: nothing goes on: the log from %d to %d, delivered from %d to %d", what, at, f.head(), delivered, got())
 		}

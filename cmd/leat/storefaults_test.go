@@ -36,7 +36,7 @@ func terminate(t testing.TB, c *child) {
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if code := c.exit(t, 30*time.Second); code != 0 {
+	if code := c.exit(t, time.Minute); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, clip(c.stderr.String()))
 	}
 }

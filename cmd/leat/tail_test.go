@@ -56,7 +56,7 @@ func startTail(t *testing.T, env []string, args ...string) (*child, *os.File) {
 // says waits until the program has said something.
 func (c *child) says(t *testing.T, words string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !strings.Contains(c.stderr.String(), words) {
 		select {
 		case <-c.done:
@@ -112,7 +112,7 @@ func TestTailBus(t *testing.T) {
 	for _, n := range []string{"1", "2.50", "3"} {
 		putOn(t, env, "shop", "Counted", `{"n":`+n+`}`)
 	}
-	if code := c.exit(t, 20*time.Second); code != 0 {
+	if code := c.exit(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, c.stderr.String())
 	}
 	var got []string
@@ -169,7 +169,7 @@ func TestTailLeavesNothing(t *testing.T) {
 				}
 			}
 			tt.end(t, c, out)
-			if code := c.exit(t, 20*time.Second); code != tt.code {
+			if code := c.exit(t, time.Minute); code != tt.code {
 				t.Errorf("exit code %d:\n%s", code, c.stderr.String())
 			}
 			nothingLeft(t, cloud, c)
@@ -186,14 +186,14 @@ func TestTailSweepsAfterKill(t *testing.T) {
 		c.says(t, "is in place")
 		c.kill()
 		name := cloud.Rules("shop")[0]
-		if again, _ := startTail(t, env, "--sweep"); again.exit(t, 20*time.Second) != 0 || len(cloud.Rules("shop")) != 1 || len(cloud.Queues()) != 1 {
+		if again, _ := startTail(t, env, "--sweep"); again.exit(t, time.Minute) != 0 || len(cloud.Rules("shop")) != 1 || len(cloud.Queues()) != 1 {
 			t.Errorf("a tail that may live is swept: %v, %v", cloud.Rules("shop"), cloud.Queues())
 		}
 		past := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339)
 		do(t, env, "AWSEvents.TagResource", fields{"ResourceARN": "arn:aws:events:eu-west-1:" + awsfake.Account + ":rule/shop/" + name, "Tags": []fields{{"Key": "leat:tail", "Value": past}}})
 		do(t, env, "AmazonSQS.TagQueue", fields{"QueueUrl": "x/" + name, "Tags": fields{"leat:tail": past}})
 		after, _ := startTail(t, env, next...)
-		if code := after.exit(t, 20*time.Second); code != 0 {
+		if code := after.exit(t, time.Minute); code != 0 {
 			t.Errorf("%v: exit code %d:\n%s", next, code, after.stderr.String())
 		}
 		nothingLeft(t, cloud, after)
@@ -209,7 +209,7 @@ func TestTailSaysWhatItLeaves(t *testing.T) {
 		return awsfake.Fault{}
 	})
 	c, _ := startTail(t, env, "bus", "--for", "50ms")
-	if code := c.exit(t, 20*time.Second); code != 1 || !strings.Contains(c.stderr.String(), "queue leat-tail-") || !strings.Contains(c.stderr.String(), "is left behind: denied") {
+	if code := c.exit(t, time.Minute); code != 1 || !strings.Contains(c.stderr.String(), "queue leat-tail-") || !strings.Contains(c.stderr.String(), "is left behind: denied") {
 		t.Errorf("exit code %d:\n%s", code, c.stderr.String())
 	}
 	if len(cloud.Rules("default")) != 0 || len(cloud.Queues()) != 1 {
@@ -261,7 +261,7 @@ func TestTailBadInput(t *testing.T) {
 			cloud.CreateQueue(awsfake.Queue{Name: "dead"})
 			cloud.CreateQueue(awsfake.Queue{Name: "limited", Dead: "dead", MaxReceives: 3})
 			c, _ := startTail(t, append(env, tt.env), tt.args...)
-			code := c.exit(t, 20*time.Second)
+			code := c.exit(t, time.Minute)
 			for _, w := range tt.words {
 				if !strings.Contains(c.stderr.String(), w) {
 					t.Errorf("it does not say %q", w)
@@ -294,7 +294,7 @@ func TestTailQueue(t *testing.T) {
 		{args: []string{"queue", "q", "--expr", "data.n > 1", "--template", "{{ type }} {{ data.n }} {{ metadata.k }}"}, want: []string{"A 1.50 v", " 7 "}, say: "3 messages received as often as the queue allows: the next receive moves them to dead"},
 	} {
 		c, out := startTail(t, env, tt.args...)
-		if code := c.exit(t, 20*time.Second); code != 0 || !strings.Contains(c.stderr.String(), tt.say) {
+		if code := c.exit(t, time.Minute); code != 0 || !strings.Contains(c.stderr.String(), tt.say) {
 			t.Errorf("exit code %d:\n%s", code, c.stderr.String())
 		}
 		var got []string
@@ -322,7 +322,7 @@ pipelines:
         filter: data.n > 1
       - append: { stream: "order/{{ data.n }}" }
 `)
-	if none, _ := startTail(t, nil, "pipeline", "orders", "--server", addr); none.exit(t, 20*time.Second) != 3 {
+	if none, _ := startTail(t, nil, "pipeline", "orders", "--server", addr); none.exit(t, time.Minute) != 3 {
 		t.Errorf("without a daemon:\n%s", none.stderr.String())
 	}
 	run := func() *child {
@@ -333,7 +333,7 @@ pipelines:
 		return d
 	}
 	d := run()
-	if miss, _ := startTail(t, nil, "pipeline", "order", "--server", addr); miss.exit(t, 20*time.Second) != 2 || !strings.Contains(miss.stderr.String(), `did you mean "orders"?`) {
+	if miss, _ := startTail(t, nil, "pipeline", "order", "--server", addr); miss.exit(t, time.Minute) != 2 || !strings.Contains(miss.stderr.String(), `did you mean "orders"?`) {
 		t.Errorf("a name that is nearly right:\n%s", miss.stderr.String())
 	}
 	c, out := startTail(t, nil, "pipeline", "orders", "step/large", "append", "--server", addr, "--template", "{{ id }} {{ data.n }} {{ stream }}")
@@ -369,7 +369,7 @@ pipelines:
 		t.Fatal(err)
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	if code := c.exit(t, 20*time.Second); code != 0 {
+	if code := c.exit(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, c.stderr.String())
 	}
 	d.kill()

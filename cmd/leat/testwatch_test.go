@@ -69,7 +69,7 @@ tests:
 	}()
 	expect := func(word string) {
 		t.Helper()
-		limit := time.After(20 * time.Second)
+		limit := time.After(time.Minute)
 		for {
 			select {
 			case line, ok := <-lines:
@@ -92,7 +92,7 @@ tests:
 	link("two") // swapped
 	expect("1 test passed")
 	write("two", "pipelines: [")
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(words.String(), "error[syntax]"); {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(words.String(), "error[syntax]"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("the broken file is not told of:\n%s", words.String())
 		}

@@ -115,7 +115,7 @@ pipelines:
 		awsfake.Message{Body: event("e2"), Trace: "Root=1-6759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"},
 		awsfake.Message{Body: event("e3"), Trace: "Root=1-7759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0"})
 	d := startLeat(t, dir, append(env, "OTEL_EXPORTER_OTLP_ENDPOINT="+srv.URL, "OTEL_SERVICE_NAME=shop", "LEAT_DATA="+dir), "run", file, "--listen", "off")
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for len(cloud.Events("default")) < 3 {
 		if time.Now().After(deadline) {
 			t.Fatalf("the events do not come out:\n%s", d.stderr.String())
@@ -125,7 +125,7 @@ pipelines:
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if code := d.exit(t, 30*time.Second); code != 0 {
+	if code := d.exit(t, time.Minute); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, d.stderr.String())
 	}
 	want := "process orders consumer\n  commit orders client\n  relay out consumer\n    send out producer\n    step out internal\n  step append internal\n  step filter internal"

@@ -41,7 +41,7 @@ func TestTradeInventoryExample(t *testing.T) {
 	run := func() *child {
 		return startLeat(t, root, nil, "run", file, "--listen", addr, "--log-format", "json")
 	}
-	if code := run().exit(t, 20*time.Second); code != 3 {
+	if code := run().exit(t, time.Minute); code != 3 {
 		t.Errorf("without the bus: exit code %d", code)
 	}
 
@@ -89,7 +89,7 @@ func TestTradeInventoryExample(t *testing.T) {
 	}
 	until := func(what string, args []string, want string) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); ; {
+		for deadline := time.Now().Add(time.Minute); ; {
 			r := leat(t, root, nil, append(args, "--server", addr)...)
 			if r.code == 0 && strings.Contains(r.out, want) {
 				return
@@ -109,7 +109,7 @@ func TestTradeInventoryExample(t *testing.T) {
 	until("the table", []string{"table", "inventory"}, "AB-3")
 
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
-	if code := c.exit(t, 30*time.Second); code != 0 {
+	if code := c.exit(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d\n%s", code, clip(c.stderr.String()))
 	}
 	// A second start makes nothing.
@@ -121,5 +121,5 @@ func TestTradeInventoryExample(t *testing.T) {
 		t.Errorf("the second start made something:\n%s", again.stderr.String())
 	}
 	_ = again.cmd.Process.Signal(syscall.SIGTERM)
-	again.exit(t, 30*time.Second)
+	again.exit(t, time.Minute)
 }

@@ -62,7 +62,7 @@ func TestRebuildKilled(t *testing.T) {
 		t.Errorf("while it is built anew the table is %s, was %s", got, want)
 	}
 	c.kill()
-	if code := asking.exit(t, 20*time.Second); code == 0 {
+	if code := asking.exit(t, time.Minute); code == 0 {
 		t.Error("the command ends well though the daemon was killed")
 	}
 	if got := leat(t, dir, nil, "table", "orders", "pipeline.yaml").out; got != want {
@@ -100,7 +100,7 @@ func TestReplayKilled(t *testing.T) {
 	asking := startLeat(t, dir, nil, "replay", relay, "--yes", "--server", addr, "--throttle", "2000")
 	poll(t, c, "the replay", func() bool { return len(lines()) > n+500 })
 	c.kill()
-	if code := asking.exit(t, 20*time.Second); code == 0 {
+	if code := asking.exit(t, time.Minute); code == 0 {
 		t.Error("the command ends well though the daemon was killed")
 	}
 	c = daemon(t, dir, addr)

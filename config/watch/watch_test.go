@@ -77,7 +77,7 @@ func (f *files) changes() {
 	f.Helper()
 	select {
 	case <-f.w.Changes():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		f.Fatal("the change was not seen")
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/httpclient"
+	"github.com/leatdev/leat/pipeline/porttest"
 	"github.com/leatdev/leat/pipeline/rawjson"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sinks/sinktest"
@@ -342,14 +343,16 @@ func TestOutages(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = silent.Close() })
-	closed := httptest.NewServer(nil)
-	closed.Close()
-	for name, tt := range map[string]struct{ url, want string }{
-		"nobody listens": {closed.URL + "/?token=hidden", "refused"},
-		"no answer":      {"http://" + silent.Addr().String() + "/?token=hidden", "no answer within 30ms"},
-		"no such name":   {"http://host.invalid/?token=hidden", "send 1 events to host.invalid"},
+	for name, tt := range map[string]struct {
+		url     string
+		timeout time.Duration
+		want    string
+	}{
+		"nobody listens": {"http://" + porttest.Hold(t) + "/?token=hidden", time.Minute, "refused"},
+		"no answer":      {"http://" + silent.Addr().String() + "/?token=hidden", 30 * time.Millisecond, "no answer within 30ms"},
+		"no such name":   {"http://host.invalid/?token=hidden", 30 * time.Millisecond, "send 1 events to host.invalid"},
 	} {
-		s, err := Open(t.Context(), Config{URL: text(tt.url), AllowPrivate: true, Timeout: 30 * time.Millisecond}, sinks.Env{})
+		s, err := Open(t.Context(), Config{URL: text(tt.url), AllowPrivate: true, Timeout: tt.timeout}, sinks.Env{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -181,7 +181,7 @@ func TestSecondProcess(t *testing.T) {
 	if got := ids(); len(got) != 2 {
 		t.Fatal(got)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	seen := int64(0)
 	for p, err := range r.Subscribe(ctx, eventstore.SubscribeOptions{}) {
