@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
@@ -173,6 +174,13 @@ type Filter struct {
 	StreamTypes []string
 	Types       []string
 	Origins     []string
+}
+
+// Selects reports whether an event passes: a list that is empty lets all pass.
+func (f *Filter) Selects(r *event.Recorded) bool {
+	return (len(f.StreamTypes) == 0 || slices.Contains(f.StreamTypes, r.Stream.Type)) &&
+		(len(f.Types) == 0 || slices.Contains(f.Types, r.Type)) &&
+		(len(f.Origins) == 0 || slices.Contains(f.Origins, r.Origin))
 }
 
 // SubscribeOptions say where and how to follow the log.

@@ -218,7 +218,7 @@ func (s *Store) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2
 		stopped := false
 		n := int64(0)
 		give := func(r *event.Recorded) (bool, error) {
-			if !selected(r, o.Filter) {
+			if !o.Filter.Selects(r) {
 				return true, nil
 			}
 			n++
@@ -275,12 +275,6 @@ func (s *Store) committed(ctx context.Context, position int64) (at time.Time, er
 		return false, nil
 	})
 	return at, err
-}
-
-func selected(r *event.Recorded, f eventstore.Filter) bool {
-	return (len(f.StreamTypes) == 0 || slices.Contains(f.StreamTypes, r.Stream.Type)) &&
-		(len(f.Types) == 0 || slices.Contains(f.Types, r.Type)) &&
-		(len(f.Origins) == 0 || slices.Contains(f.Origins, r.Origin))
 }
 
 // ReadStream implements eventstore.Log: it reads the places of the stream's events, then the events, a hundred in a call.
@@ -343,7 +337,7 @@ func (s *Store) readStream(ctx context.Context, name event.Stream, o eventstore.
 		}
 		for j := range events {
 			r := &events[j]
-			if !selected(r, o.Filter) || r.Committed.Before(o.SinceTime) {
+			if !o.Filter.Selects(r) || r.Committed.Before(o.SinceTime) {
 				continue
 			}
 			n++

@@ -7,6 +7,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/live"
 )
 
 // watch asks for commits of other processes while anybody follows the log.
@@ -36,12 +37,7 @@ func (s *Store) watch() {
 // Subscribe implements eventstore.Log. It ends without an error when ctx does, and with ErrClosed when the store is
 // closed.
 func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) iter.Seq2[eventstore.Page, error] {
-	if o.MaxEvents <= 0 {
-		o.MaxEvents = 1000
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 4 << 20
-	}
+	o = live.Pages(o)
 	return func(yield func(eventstore.Page, error) bool) {
 		s.follow.Add(1)
 		defer s.follow.Add(-1)
@@ -83,18 +79,10 @@ func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) it
 // page reads the next piece of the log. One that a filter leaves empty ends after ten thousand positions, so that the
 // reader's place moves.
 func (s *Store) page(ctx context.Context, after, head int64, o eventstore.SubscribeOptions) (eventstore.Page, error) {
-	p := eventstore.Page{Through: after, Head: head}
-	bytes := 0
+	p := live.NewPage(after, head, o)
 	err := s.scan(ctx, after+1, min(head, after+perBucket), func(r *event.Recorded) (bool, error) {
-		if selected(r, o.Filter) {
-			bytes += len(r.Raw) + len(r.Data) + len(r.Metadata)
-			if len(p.Events) > 0 && bytes > o.MaxBytes {
-				return false, nil
-			}
-			p.Events = append(p.Events, *r)
-		}
-		p.Through = r.Position
-		return len(p.Events) < o.MaxEvents, nil
+		p.Take(r)
+		return !p.Full, nil
 	})
-	return p, err
+	return p.Page, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/live"
 )
 
 // ReadStream implements eventstore.Log.
@@ -40,7 +41,7 @@ func (s *Store) scan(ctx context.Context, o eventstore.ReadOptions, of func() []
 				yield(nil, err)
 				return
 			}
-			if !selected(r, o.Filter) {
+			if !o.Filter.Selects(r) {
 				continue
 			}
 			c := *r
@@ -88,21 +89,10 @@ func since(events []*event.Recorded, t time.Time) int64 {
 	return int64(sort.Search(len(events), func(i int) bool { return !events[i].Committed.Before(t) })) + 1
 }
 
-func selected(r *event.Recorded, f eventstore.Filter) bool {
-	return (len(f.StreamTypes) == 0 || slices.Contains(f.StreamTypes, r.Stream.Type)) &&
-		(len(f.Types) == 0 || slices.Contains(f.Types, r.Type)) &&
-		(len(f.Origins) == 0 || slices.Contains(f.Origins, r.Origin))
-}
-
 // Subscribe implements eventstore.Log. It ends without an error when ctx does, and with ErrClosed when the store is
 // closed.
 func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) iter.Seq2[eventstore.Page, error] {
-	if o.MaxEvents <= 0 {
-		o.MaxEvents = 1000
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 4 << 20
-	}
+	o = live.Pages(o)
 	return func(yield func(eventstore.Page, error) bool) {
 		after := o.After
 		for ctx.Err() == nil {
@@ -131,20 +121,9 @@ func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) it
 }
 
 func page(log []*event.Recorded, after int64, o eventstore.SubscribeOptions) eventstore.Page {
-	p := eventstore.Page{Through: after, Head: int64(len(log))}
-	size := 0
-	for _, r := range log[after:] {
-		if selected(r, o.Filter) {
-			size += len(r.Raw) + len(r.Metadata) + len(r.Data)
-			if len(p.Events) > 0 && size > o.MaxBytes {
-				break
-			}
-			p.Events = append(p.Events, *r)
-		}
-		p.Through = r.Position
-		if len(p.Events) == o.MaxEvents {
-			break
-		}
+	p := live.NewPage(after, int64(len(log)), o)
+	for i := after; i < p.Head && !p.Full; i++ {
+		p.Take(log[i])
 	}
-	return p
+	return p.Page
 }

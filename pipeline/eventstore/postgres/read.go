@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 
@@ -278,7 +277,7 @@ func (s *Store) ReadStream(ctx context.Context, name event.Stream, o eventstore.
 					}
 					continue
 				}
-				if !selected(r, o.Filter) {
+				if !o.Filter.Selects(r) {
 					continue
 				}
 				if !yield(r, nil) {
@@ -327,12 +326,6 @@ func (s *Store) revisions(ctx context.Context, name event.Stream, key, from, to 
 		err = fmt.Errorf("%w: revision %d of %s is missing", eventstore.ErrCorrupt, want, name)
 	}
 	return events, bytes, err
-}
-
-func selected(r *event.Recorded, f eventstore.Filter) bool {
-	return (len(f.StreamTypes) == 0 || slices.Contains(f.StreamTypes, r.Stream.Type)) &&
-		(len(f.Types) == 0 || slices.Contains(f.Types, r.Type)) &&
-		(len(f.Origins) == 0 || slices.Contains(f.Origins, r.Origin))
 }
 
 const selectInfos = `SELECT s.type, s.id, f.committed, l.revision, l.committed FROM leat_streams s

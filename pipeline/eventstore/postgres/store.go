@@ -15,13 +15,13 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/live"
 	"github.com/leatdev/leat/pipeline/outbox/rows"
 	"github.com/leatdev/leat/pipeline/table"
 	tables "github.com/leatdev/leat/pipeline/table/postgres"
@@ -55,9 +55,8 @@ type Store struct {
 	pool   *pgxpool.Pool
 	outbox *rows.Postgres
 
-	end    atomic.Pointer[logEnd]
-	ends   sync.Mutex // held to change end
-	ring   ring
+	ends   live.Ends
+	ring   live.Ring
 	blocks blocks
 
 	wanted  chan struct{} // wakes listen
@@ -72,13 +71,6 @@ type Store struct {
 }
 
 var _ eventstore.Store = (*Store)(nil)
-
-// logEnd is the log's end as far as this process knows, with what wakes those who wait for the next.
-type logEnd struct {
-	position  int64
-	committed time.Time
-	wake      chan struct{} // closed when there is a newer end
-}
 
 // Open opens the store, and makes its schema where it is missing. Errors say what stands in the way: ErrUnavailable
 // (the server cannot be reached or does not let us in), ErrSchema (a newer leat's, or another encoding). None of them
@@ -167,7 +159,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.publish(h.Position, h.Committed)
+	s.ends.Publish(h.Position, h.Committed)
 	return nil
 }
 
@@ -180,9 +172,7 @@ func (s *Store) Close() error {
 		s.back.Wait()
 		s.outbox.Close()
 		s.pool.Close()
-		s.ends.Lock()
-		close(s.end.Load().wake)
-		s.ends.Unlock()
+		s.ends.Close()
 	})
 	return nil
 }
@@ -205,20 +195,6 @@ func (s *Store) ready(ctx context.Context) error {
 		return eventstore.ErrClosed
 	}
 	return nil
-}
-
-// publish makes a newer end known; an older one is ignored, as the news of one commit come by several ways.
-func (s *Store) publish(position int64, committed time.Time) {
-	s.ends.Lock()
-	defer s.ends.Unlock()
-	old := s.end.Load()
-	if old != nil && position <= old.position || s.closed() {
-		return
-	}
-	s.end.Store(&logEnd{position: position, committed: committed, wake: make(chan struct{})})
-	if old != nil {
-		close(old.wake)
-	}
 }
 
 type querier interface {
@@ -250,7 +226,7 @@ func (s *Store) head(ctx context.Context) (eventstore.Head, error) {
 	if h.Position > 0 {
 		h.Committed = h.Committed.UTC()
 	}
-	s.publish(h.Position, h.Committed)
+	s.ends.Publish(h.Position, h.Committed)
 	return h, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/live"
 )
 
 // channel is what commits notify on; the message is the log's id, its head and the time of the commit.
@@ -21,7 +22,7 @@ const poll = time.Second
 // itself: so nobody listens for nobody.
 func (s *Store) listen() {
 	for down := false; s.ctx.Err() == nil; {
-		if s.ring.followers.Load() == 0 {
+		if !s.ring.Followed() {
 			select {
 			case <-s.wanted:
 			case <-s.ctx.Done():
@@ -76,7 +77,7 @@ func (s *Store) follow(down *bool) error {
 		}
 	}
 	for read := true; ; {
-		if s.ring.followers.Load() == 0 && !read {
+		if !s.ring.Followed() && !read {
 			return nil
 		}
 		if read {
@@ -84,7 +85,7 @@ func (s *Store) follow(down *bool) error {
 			if err != nil {
 				return err
 			}
-			s.publish(h.Position, h.Committed)
+			s.ends.Publish(h.Position, h.Committed)
 			if *down {
 				s.log.Info("the event store listens again", "head", h.Position)
 				*down = false
@@ -99,11 +100,11 @@ func (s *Store) follow(down *bool) error {
 			var id string
 			var position, us int64
 			if _, err := fmt.Sscan(n.Payload, &id, &position, &us); err == nil && id == s.logID {
-				s.publish(position, time.UnixMicro(us).UTC())
+				s.ends.Publish(position, time.UnixMicro(us).UTC())
 			}
 			read = false
 		case late && !c.IsClosed():
-			read = s.ring.followers.Load() > 0
+			read = s.ring.Followed()
 		default:
 			return err
 		}
@@ -113,108 +114,51 @@ func (s *Store) follow(down *bool) error {
 // Subscribe implements eventstore.Log. It ends without an error when ctx does, and with ErrClosed when the store is
 // closed.
 func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) iter.Seq2[eventstore.Page, error] {
-	if o.MaxEvents <= 0 {
-		o.MaxEvents = 1000
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 4 << 20
-	}
+	o = live.Pages(o)
 	return func(yield func(eventstore.Page, error) bool) {
-		s.ring.followers.Add(1)
-		defer s.ring.followers.Add(-1)
+		defer s.ring.Follow()()
 		s.want()
 		pages := newPager(int64(o.MaxEvents))
-		for after := o.After; ctx.Err() == nil; {
-			err := s.ready(ctx)
-			if err == nil {
-				end := s.end.Load()
-				if after >= end.position {
-					select {
-					case <-ctx.Done():
-					case <-end.wake:
-					}
-					continue
-				}
-				var p eventstore.Page
-				if p, err = s.next(ctx, after, end.position, o, &pages); err == nil {
-					after = p.Through
-					if !yield(p, nil) {
-						return
-					}
-					continue
-				}
-			}
-			if ctx.Err() == nil {
-				yield(eventstore.Page{}, err)
-			}
-			return
-		}
+		s.ends.Follow(ctx, o.After, live.Follower{Ready: s.ready, Next: func(ctx context.Context, after, head int64) (eventstore.Page, error) {
+			return s.next(ctx, after, head, o, &pages)
+		}})(yield)
 	}
 }
 
 // next gives the page behind a position: from memory where the last commits are or what others have read, else from the
 // database.
 func (s *Store) next(ctx context.Context, after, head int64, o eventstore.SubscribeOptions, pages *pager) (eventstore.Page, error) {
-	p := eventstore.Page{Through: after, Head: head}
-	bytes, full := 0, false
-	add := func(recent []event.Recorded) {
-		for i := range recent {
-			r := &recent[i]
-			if full = r.Position > head; full {
-				return
-			}
-			if selected(r, o.Filter) {
-				bytes += len(r.Raw) + len(r.Data) + len(r.Metadata)
-				if full = len(p.Events) > 0 && bytes > o.MaxBytes; full {
-					return
-				}
-				if p.Events == nil {
-					p.Events = make([]event.Recorded, 0, min(len(recent)-i, o.MaxEvents))
-				}
-				p.Events = append(p.Events, *r)
-			}
-			p.Through = r.Position
-			if full = len(p.Events) == o.MaxEvents; full {
-				return
-			}
-		}
-	}
-	for !full && p.Through < head {
-		recent := s.ring.behind(p.Through)
-		if recent == nil {
-			break
-		}
-		add(recent)
-	}
-	for !full && s.shares(p.Through, head, o, pages) {
+	p := live.NewPage(after, head, o)
+	s.ring.Fill(p)
+	for !p.Full && s.shares(p.Through, head, o, pages) {
 		first := p.Through / blockEvents * blockEvents // the position before the block
 		events, err := s.blocks.get(ctx, first/blockEvents, func() ([]event.Recorded, int, error) {
 			events, _, bytes, err := s.page(ctx, span{low: first + 1, high: first + blockEvents, max: blockEvents})
 			return events, bytes, err
 		})
 		if err != nil {
-			return p, err
+			return p.Page, err
 		}
 		taken := len(p.Events)
-		add(events[p.Through-first:])
+		p.Add(events[p.Through-first:])
 		pages.rare = 8*(len(p.Events)-taken) < blockEvents
 		if p.Through-after >= int64(o.MaxEvents) {
-			return p, nil
+			return p.Page, nil
 		}
 	}
 	if p.Through > after {
-		return p, nil
+		return p.Page, nil
 	}
 	events, through, read, err := s.page(ctx, span{low: after + 1, high: head, filter: o.Filter, max: min(pages.rows, o.MaxEvents)})
 	if err != nil {
-		return p, err
+		return p.Page, err
 	}
 	pages.saw(len(events), read)
 	pages.rare = 8*int64(len(events)) < through-after
-	if add(events); !full {
+	if p.Add(events); !p.Full {
 		p.Through = through
 	}
-	return p, nil
+	return p.Page, nil
 }
 
 // shares reports whether the next piece is read as a block that others may want too: not where events are large, and

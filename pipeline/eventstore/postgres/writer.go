@@ -307,6 +307,6 @@ func (w *writer) remember(d *plan.Draft) {
 	if len(d.Writes) == 0 {
 		return
 	}
-	w.s.ring.put(d)
-	w.s.publish(d.Head(), d.Committed())
+	w.s.ring.Put(d)
+	w.s.ends.Publish(d.Head(), d.Committed())
 }

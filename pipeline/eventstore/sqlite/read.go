@@ -107,7 +107,7 @@ func (s *Store) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2
 		if o.Backwards {
 			p.low, p.high = max(o.To, 1), o.From
 		}
-		if end := s.head.Load().position; p.high == 0 || p.high > end {
+		if end := s.ends.Newest().Position; p.high == 0 || p.high > end {
 			p.high = end
 		}
 		if !o.SinceTime.IsZero() {
@@ -203,7 +203,7 @@ func (s *Store) ReadStream(ctx context.Context, name event.Stream, o eventstore.
 					}
 					continue
 				}
-				if !selected(r, o.Filter) {
+				if !o.Filter.Selects(r) {
 					continue
 				}
 				if !yield(r, nil) {
@@ -301,12 +301,6 @@ func (h *head) positions(c *conn, from, to int64, backwards bool) (string, error
 		out = strconv.AppendInt(out, position, 10)
 	}
 	return string(append(out, ']')), nil
-}
-
-func selected(r *event.Recorded, f eventstore.Filter) bool {
-	return (len(f.StreamTypes) == 0 || slices.Contains(f.StreamTypes, r.Stream.Type)) &&
-		(len(f.Types) == 0 || slices.Contains(f.Types, r.Type)) &&
-		(len(f.Origins) == 0 || slices.Contains(f.Origins, r.Origin))
 }
 
 // Streams implements eventstore.Log.

@@ -16,12 +16,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/live"
 	"github.com/leatdev/leat/pipeline/outbox/rows"
 	"github.com/leatdev/leat/pipeline/table"
 	tables "github.com/leatdev/leat/pipeline/table/sqlite"
@@ -63,8 +63,8 @@ type Store struct {
 	outbox  *rows.SQLite
 
 	index *index
-	head  atomic.Pointer[logEnd]
-	ring  ring
+	ends  live.Ends
+	ring  live.Ring
 
 	queue   chan *request
 	closing chan struct{} // closed by Close
@@ -78,13 +78,6 @@ type Store struct {
 }
 
 var _ eventstore.Store = (*Store)(nil)
-
-// logEnd is the log's end, with what wakes those who wait for the next.
-type logEnd struct {
-	position  int64
-	committed time.Time
-	wake      chan struct{} // closed when there is a newer head
-}
 
 const readers = 4
 
@@ -234,9 +227,7 @@ func (s *Store) Close() error {
 		close(s.closing)
 		<-s.stopped
 		s.err = s.letGo()
-		if h := s.head.Load(); h != nil {
-			close(h.wake)
-		}
+		s.ends.Close()
 	})
 	return s.err
 }
@@ -287,8 +278,8 @@ func (s *Store) Head(ctx context.Context) (eventstore.Head, error) {
 	if err := s.ready(ctx); err != nil {
 		return eventstore.Head{}, err
 	}
-	h := s.head.Load()
-	return eventstore.Head{LogID: s.logID, Position: h.position, Committed: h.committed}, nil
+	h := s.ends.Newest()
+	return eventstore.Head{LogID: s.logID, Position: h.Position, Committed: h.Committed}, nil
 }
 
 // ready is called before each read.
@@ -303,14 +294,6 @@ func (s *Store) ready(ctx context.Context) error {
 		return s.refresh(ctx)
 	}
 	return nil
-}
-
-// publish makes a new head known.
-func (s *Store) publish(position int64, committed time.Time) {
-	old := s.head.Swap(&logEnd{position: position, committed: committed, wake: make(chan struct{})})
-	if old != nil {
-		close(old.wake)
-	}
 }
 
 // reader lends a connection for reading. It is given back by release.

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/live"
 )
 
 // poll is how often a store that was opened for reading looks for the commits of the process that writes.
@@ -16,87 +16,24 @@ const poll = time.Second
 // Subscribe implements eventstore.Log. It ends without an error when ctx does, and with ErrClosed when the store is
 // closed.
 func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) iter.Seq2[eventstore.Page, error] {
-	if o.MaxEvents <= 0 {
-		o.MaxEvents = 1000
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 4 << 20
+	o = live.Pages(o)
+	follower := live.Follower{Ready: s.ready, Next: func(ctx context.Context, after, head int64) (eventstore.Page, error) {
+		return s.next(ctx, after, head, o)
+	}}
+	if s.cfg.ReadOnly {
+		follower.Poll = poll
 	}
 	return func(yield func(eventstore.Page, error) bool) {
-		s.ring.followers.Add(1)
-		defer s.ring.followers.Add(-1)
-		for after := o.After; ctx.Err() == nil; {
-			if err := s.ready(ctx); err != nil {
-				if ctx.Err() == nil {
-					yield(eventstore.Page{}, err)
-				}
-				return
-			}
-			end := s.head.Load()
-			if after >= end.position {
-				s.wait(ctx, end)
-				continue
-			}
-			p, err := s.next(ctx, after, end.position, o)
-			if err != nil {
-				if ctx.Err() == nil {
-					yield(eventstore.Page{}, err)
-				}
-				return
-			}
-			after = p.Through
-			if !yield(p, nil) {
-				return
-			}
-		}
-	}
-}
-
-// wait returns when there may be a newer end, or none any more.
-func (s *Store) wait(ctx context.Context, end *logEnd) {
-	var again <-chan time.Time
-	if s.cfg.ReadOnly {
-		t := time.NewTimer(poll)
-		defer t.Stop()
-		again = t.C
-	}
-	select {
-	case <-ctx.Done():
-	case <-end.wake:
-	case <-again:
+		defer s.ring.Follow()()
+		s.ends.Follow(ctx, o.After, follower)(yield)
 	}
 }
 
 // next gives the page behind a position: from memory where the last commits are, else from the file.
 func (s *Store) next(ctx context.Context, after, head int64, o eventstore.SubscribeOptions) (eventstore.Page, error) {
-	p := eventstore.Page{Through: after, Head: head}
-	for bytes := 0; p.Through < head; {
-		recent := s.ring.behind(p.Through)
-		if recent == nil {
-			break
-		}
-		for i := range recent {
-			r := &recent[i]
-			if r.Position > head {
-				return p, nil
-			}
-			if selected(r, o.Filter) {
-				bytes += len(r.Raw) + len(r.Data) + len(r.Metadata)
-				if len(p.Events) > 0 && bytes > o.MaxBytes {
-					return p, nil
-				}
-				if p.Events == nil {
-					p.Events = make([]event.Recorded, 0, min(len(recent)-i, o.MaxEvents))
-				}
-				p.Events = append(p.Events, *r)
-			}
-			if p.Through = r.Position; len(p.Events) == o.MaxEvents {
-				return p, nil
-			}
-		}
-	}
-	if p.Through > after {
-		return p, nil
+	p := live.NewPage(after, head, o)
+	if s.ring.Fill(p); p.Through > after {
+		return p.Page, nil
 	}
 	err := s.read(ctx, func(c *conn) (err error) {
 		p.Events, p.Through, err = s.page(ctx, c, span{
@@ -104,7 +41,7 @@ func (s *Store) next(ctx context.Context, after, head int64, o eventstore.Subscr
 		})
 		return err
 	})
-	return p, err
+	return p.Page, err
 }
 
 // refresher keeps a store that was opened for reading up with the process that writes.
@@ -146,7 +83,7 @@ func (s *Store) refresh(ctx context.Context) error {
 	moved := !s.follow.known || e.head != s.follow.head
 	s.follow.head, s.follow.indexed, s.follow.known = e.head, e.indexed, true
 	if moved {
-		s.publish(e.head, e.committed)
+		s.ends.Publish(e.head, e.committed)
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ func (w *writer) reload(ctx context.Context) error {
 	}
 	w.s.index.replace(x)
 	w.head, w.committed = e.head, e.committed
-	w.s.publish(e.head, e.committed)
+	w.s.ends.Publish(e.head, e.committed)
 	w.broken = false
 	return nil
 }
@@ -477,8 +477,8 @@ func (w *writer) committedAll(d *plan.Draft, x *index, slices int) {
 		return
 	}
 	w.head, w.committed = d.Head(), d.Committed()
-	w.s.ring.put(d)
-	w.s.publish(w.head, w.committed)
+	w.s.ring.Put(d)
+	w.s.ends.Publish(w.head, w.committed)
 }
 
 // savepoint runs fn so that its error takes back what it did. Where even that fails, the transaction is lost.
