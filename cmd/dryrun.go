@@ -22,13 +22,15 @@ import (
 	"github.com/leatdev/leat/sinks"
 )
 
-// dryRun runs pipelines on stores in memory and with sinks that only tell: their inputs are read, nothing is written.
+// dryRun runs pipelines on stores in memory, on top of the real ones, which are only read, and with sinks that only tell:
+// their inputs are read, nothing is written.
 // What would have been is printed on stdout, one JSON object a line: {"would": "append" | "project" | "forward" |
 // "poison", …}.
 type dryRun struct {
 	mu     sync.Mutex
 	out    *bufio.Writer
 	stores map[string]eventstore.Store
+	bases  map[string]eventstore.Store // what is read; none where there is no store yet
 }
 
 // would is one line of a dry run.
@@ -57,23 +59,60 @@ func (a *app) dryRun(cfg *config.Config, o *pipeline.Options) (*dryRun, error) {
 			a.say("leat: %s takes events from others, who are told that they were accepted", p.Name)
 		}
 	}
-	d := &dryRun{out: bufio.NewWriter(a.out), stores: map[string]eventstore.Store{}}
+	d := &dryRun{out: bufio.NewWriter(a.out), stores: map[string]eventstore.Store{}, bases: map[string]eventstore.Store{}}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Tables)) {
+		if in := cfg.Tables[name].In; in != "" {
+			a.say("leat: dry run: the table %s lies in the database %s, which is not read: it begins empty", name, in)
+		}
+	}
 	cfg.Tables = config.InStores(cfg.Tables)
-	o.OpenStore = func(ctx context.Context, name string, _ config.Plugin) (eventstore.Store, error) {
+	o.OpenStore = func(ctx context.Context, name string, real config.Plugin) (eventstore.Store, error) {
 		plugin := config.Plugin{Kind: config.KindStore, Name: memory.Name, Config: reflect.Zero(memory.Config).Interface()}
 		st, err := eventstore.Open(ctx, plugin, eventstore.Env{Log: o.Log, Now: o.Now})
 		if err != nil {
 			return nil, err
 		}
+		base := a.openBase(ctx, name, real)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.stores[name] = st
-		return kept{st}, nil
+		if base == nil {
+			return kept{st}, nil
+		}
+		d.bases[name] = base
+		over := newDryStore(st, base, anew(cfg, name))
+		d.stores[name] = over
+		return over, nil
+	}
+	o.OpenLog = func(store string) eventstore.Reader {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if base, ok := d.bases[store]; ok {
+			return base
+		}
+		return nil
 	}
 	o.OpenSink = func(_ context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error) {
 		return &drySink{d: d, pipeline: env.Pipeline, relay: env.Relay, target: sinks.TargetOf(p)}, nil
 	}
 	return d, nil
+}
+
+// anew names the tables of a store that pipelines fill from a log alone: their relays read it from its beginning.
+func anew(cfg *config.Config, store string) map[string]bool {
+	out := map[string]bool{}
+	for _, p := range cfg.Pipelines {
+		steps := config.AllSteps(p.Steps)
+		if p.Store != store || p.Source.Plugin.Name != "event_log" || p.Outbox || slices.ContainsFunc(steps, func(s *config.Step) bool { return s.Append != nil }) {
+			continue
+		}
+		for _, s := range steps {
+			if s.Project != nil {
+				out[s.Project.Table] = true
+			}
+		}
+	}
+	return out
 }
 
 func listens(source string) bool { return source == "put_events" || source == "http" }
@@ -116,7 +155,12 @@ func (d *dryRun) report(ctx context.Context) error {
 	defer d.mu.Unlock()
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(d.stores)) {
-		errs = append(errs, d.reportStore(ctx, name, d.stores[name]), d.stores[name].Close())
+		errs = append(errs, d.reportStore(ctx, name, d.stores[name]))
+		if over, ok := d.stores[name].(*dryStore); ok {
+			errs = append(errs, over.Store.Close(), over.base.Close())
+		} else {
+			errs = append(errs, d.stores[name].Close())
+		}
 	}
 	return errors.Join(append(errs, d.out.Flush())...)
 }
@@ -126,18 +170,25 @@ func (d *dryRun) reportStore(ctx context.Context, name string, st eventstore.Sto
 		if err != nil {
 			return err
 		}
+		if over, ok := st.(*dryStore); ok && over.wasThere(e) {
+			continue
+		}
 		wire := wire.EventOf(e)
 		if err := writeLine(d.out, would{Would: "append", Store: name, Event: &wire}); err != nil {
 			return err
 		}
 	}
-	infos, err := st.Tables().Tables(ctx)
+	tables := st.Tables()
+	if over, ok := st.(*dryStore); ok {
+		tables = over.Store.Tables() // the rows that were written alone
+	}
+	infos, err := tables.Tables(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range infos {
 		t := infos[i].Def.Name
-		def, rows, err := st.Tables().Query(ctx, table.Query{Table: t})
+		def, rows, err := tables.Query(ctx, table.Query{Table: t})
 		if err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ Exit codes: 0 done; 1 something was not delivered in time, or failed; 2 the file
 	f := c.Flags()
 	f.StringVar(&r.envFile, "env-file", "", "file of NAME=value lines that ${NAME} is looked up in first")
 	_ = c.MarkFlagFilename("env-file")
-	f.BoolVar(&r.dryRun, "dry-run", false, "read the input, but write nothing: print what would be appended, projected and forwarded")
+	f.BoolVar(&r.dryRun, "dry-run", false, "read the input and what is stored, but write nothing: print what would be appended, projected and forwarded")
 	f.BoolVar(&r.watch, "watch", false, "reload when the files change, those of ${file:…} too")
 	f.BoolVar(&r.strict, "strict", false, "exit code 4 where events were poisoned")
 	f.StringVar(&r.data, "data", "", "directory of the store main, whatever the files say (default $LEAT_DATA, else ./data)")

@@ -49,6 +49,8 @@ type Options struct {
 	Stdout io.Writer
 	// OpenStore opens a store; nil: eventstore.Open.
 	OpenStore func(ctx context.Context, name string, p config.Plugin) (eventstore.Store, error)
+	// OpenLog gives the log that sources read, where it is not that of the open store; nil or a nil answer: it is.
+	OpenLog func(store string) eventstore.Reader
 	// OpenDatabase opens a database that tables lie in besides the stores'; nil: table.Open.
 	OpenDatabase func(ctx context.Context, name string, p config.Plugin) (table.Database, error)
 	// OpenSink and OpenSource stand in for the registered plugins; nil: those.
@@ -302,6 +304,11 @@ func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
 
 // logOf gives the log of an open store.
 func (d *Daemon) logOf(store string) (eventstore.Reader, error) {
+	if d.o.OpenLog != nil {
+		if log := d.o.OpenLog(store); log != nil {
+			return log, nil
+		}
+	}
 	s, ok := d.Store(store)
 	if !ok {
 		return nil, fmt.Errorf("pipeline: no store is called %q", store)
