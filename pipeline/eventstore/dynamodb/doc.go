@@ -19,6 +19,14 @@
 //	P                         pieces of large payloads of parked events
 //	O                         the outbox
 //
+// A store may share a serverless-event-store's table with that system's Lambda. The items above stay in leat's table; an
+// append to a stream that the Lambda can have also writes the Lambda's two items, in the same transaction and under the
+// Lambda's own condition, and what the Lambda appends is taken into the log, each revision once and behind the one below
+// it. The shared table's items, by PK and SK:
+//
+//	<stream id> 0             the head: RecordType, StreamType, StreamRevision, UpdatedAt
+//	<stream id> <revision>    an event: RecordType, EventType, Payload, CreatedAt
+//
 // Reads are consistent; a reader of the log stops at a hole and comes again. Only the list of streams is read by an
 // index, streams, which may lag behind by moments.
 package dynamodb

@@ -17,3 +17,6 @@ func (s *Store) TableName() string { return s.cfg.Table }
 
 // Pad gives a number as the sort keys have it.
 var Pad = pad
+
+// Find looks once for what the Lambda has written, as the store does at each poll of its shared table.
+func (s *Store) Find(ctx context.Context) error { return s.shared.find(ctx) }

@@ -55,6 +55,10 @@ const sharedDocs = "shared"
 
 type sweptDoc struct{ Swept time.Time }
 
+func newFinder() finder {
+	return finder{owner: uuid.NewString(), types: map[string]bool{}, seen: map[string]int64{}, warned: map[string]bool{}}
+}
+
 func (h *shared) leaseName() string { return sharedDocs + " " + h.table }
 
 // run finds until it is stopped, and gives the lease back.
@@ -63,8 +67,6 @@ func (h *shared) run(ctx context.Context) {
 	tick := time.NewTicker(h.poll)
 	defer tick.Stop()
 	f := &h.finder
-	f.owner = uuid.NewString()
-	f.types, f.seen, f.warned = map[string]bool{}, map[string]int64{}, map[string]bool{}
 	defer func() {
 		if f.lease.Epoch > 0 {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -149,14 +151,16 @@ func (h *shared) sweep(ctx context.Context, since time.Time) error {
 	f.count = eventstore.CaughtUp{}
 	pages := 0
 	var failures []error
-	known := map[string]bool{}
+	types := map[string]bool{}
 	err := h.index(ctx, nil, time.Time{}, func(heads []sharedHead) error {
 		pages++
 		var late []sharedHead
 		for _, head := range heads {
 			f.count.Streams++
-			known[head.name.Type] = true
-			if !head.updated.Before(since) {
+			types[head.name.Type] = true
+			// By a clock that is far behind, what was updated just now looks old.
+			at, known := f.seen[head.name.ID]
+			if !head.updated.Before(since) || known && at < head.revision {
 				late = append(late, head)
 			}
 		}
@@ -165,9 +169,9 @@ func (h *shared) sweep(ctx context.Context, since time.Time) error {
 		}
 		return ctx.Err()
 	})
-	f.types = known
+	f.types = types
 	f.next = began.Add(time.Duration(max(1, pages)*sweepPolls) * h.poll)
-	if err = errors.Join(append(failures, err)...); err != nil {
+	if err = some(append(failures, err)); err != nil {
 		return err
 	}
 	f.swept, f.polled, f.wide = began, began, began
@@ -279,7 +283,7 @@ func (h *shared) missing(ctx context.Context, heads []sharedHead) error {
 			return err
 		}
 	}
-	return errors.Join(failures...)
+	return some(failures)
 }
 
 // takeInMany takes in streams of which leat has so much. Their beginnings share transactions; what is left of long
@@ -333,7 +337,17 @@ func (h *shared) takeInMany(ctx context.Context, heads []sharedHead, have map[st
 			h.finder.seen[head.name.ID] = head.revision
 		}
 	}
-	return errors.Join(failures...)
+	return some(failures)
+}
+
+// some joins a few of many errors.
+func some(errs []error) error {
+	const few = 5
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) > few {
+		errs = append(errs[:few:few], fmt.Errorf("and %d more", len(errs)-few))
+	}
+	return errors.Join(errs...)
 }
 
 // readers is how many streams are read at a time.
@@ -348,8 +362,7 @@ func (s *Store) CatchUp(ctx context.Context) (eventstore.CaughtUp, error) {
 		return eventstore.CaughtUp{}, err
 	}
 	// A finder of its own: the daemon's goes on beside it, and both may find the same.
-	h := &shared{s: s, table: s.shared.table, poll: s.shared.poll}
-	h.finder.seen, h.finder.warned = map[string]int64{}, map[string]bool{}
+	h := &shared{s: s, table: s.shared.table, poll: s.shared.poll, finder: newFinder()}
 	err := h.sweep(ctx, time.Time{})
 	return h.finder.count, s.reading(ctx, err)
 }

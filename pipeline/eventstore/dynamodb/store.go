@@ -106,7 +106,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		}
 	}()
 	if t := cfg.Shared; t != nil {
-		s.shared = &shared{s: s, table: t.Table, poll: t.Poll, stopped: make(chan struct{})}
+		s.shared = &shared{s: s, table: t.Table, poll: t.Poll, finder: newFinder(), stopped: make(chan struct{})}
 		if s.shared.poll <= 0 {
 			s.shared.poll = time.Second
 		}
