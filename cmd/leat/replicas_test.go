@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,12 +73,12 @@ type receiver struct {
 	*httptest.Server
 	mu    sync.Mutex
 	first map[string][]string // path → ids in the order of their first delivery
-	seen  map[string]bool
+	seen  map[string]int      // how often, by path and id
 	got   int
 }
 
 func newReceiver(t *testing.T) *receiver {
-	r := &receiver{first: map[string][]string{}, seen: map[string]bool{}}
+	r := &receiver{first: map[string][]string{}, seen: map[string]int{}}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var events []struct{ ID string }
 		body, err := io.ReadAll(req.Body)
@@ -91,8 +92,7 @@ func newReceiver(t *testing.T) *receiver {
 		defer r.mu.Unlock()
 		for _, e := range events {
 			r.got++
-			if !r.seen[req.URL.Path+e.ID] {
-				r.seen[req.URL.Path+e.ID] = true
+			if r.seen[req.URL.Path+e.ID]++; r.seen[req.URL.Path+e.ID] == 1 {
 				r.first[req.URL.Path] = append(r.first[req.URL.Path], e.ID)
 			}
 		}
@@ -222,24 +222,38 @@ func turns(few int) int {
 	return few
 }
 
+// faults gives the kinds of disturbances that a test makes in turn: all, or the one that LEAT_TEST_FAULT names, where the
+// test knows it.
+func faults(t *testing.T, all ...string) []string {
+	only := os.Getenv("LEAT_TEST_FAULT")
+	if only == "" {
+		return all
+	}
+	if !slices.Contains(all, only) {
+		t.Skipf("LEAT_TEST_FAULT is %s; this test knows %s", only, strings.Join(all, ", "))
+	}
+	return []string{only}
+}
+
 // TestReplicas kills, pauses and stops three replicas in turn, under load.
 func TestReplicas(t *testing.T) {
+	kinds := faults(t, "kill", "pause", "kill", "stop")
 	f := startFleet(t)
 	f.progress("start")
 	for n := range turns(4) {
 		i := n % len(f.replicas)
-		switch n % 4 {
-		case 0, 2:
+		switch kinds[n%len(kinds)] {
+		case "kill":
 			f.replicas[i].kill()
 			f.progress(fmt.Sprintf("kill %d", i))
 			f.start(i)
-		case 1:
+		case "pause":
 			f.signal(i, syscall.SIGSTOP)
 			time.Sleep(time.Duration(1500+rand.IntN(3000)) * time.Millisecond) // shorter and longer than a lease: the pause is the point
 			f.progress(fmt.Sprintf("pause %d", i))
 			f.signal(i, syscall.SIGCONT)
 			f.progress(fmt.Sprintf("wake %d", i))
-		case 3:
+		case "stop":
 			terminate(t, f.replicas[i])
 			f.progress(fmt.Sprintf("stop %d", i))
 			f.start(i)
@@ -250,10 +264,11 @@ func TestReplicas(t *testing.T) {
 
 // TestDatabaseFaults ends the sessions of three replicas, and stops the server as a crash does, under load.
 func TestDatabaseFaults(t *testing.T) {
+	kinds := faults(t, "sessions", "sessions", "sessions", "server")
 	f := startFleet(t)
 	f.progress("start")
 	for n := range turns(4) {
-		if n%4 == 3 {
+		if kinds[n%len(kinds)] == "server" {
 			f.server.Stop(true)
 			time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond) // how long it is away is the point
 			if err := f.server.Start(); err != nil {
