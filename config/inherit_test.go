@@ -26,6 +26,7 @@ func TestPluginsInheritSettings(t *testing.T) {
 	RegisterSettings[Shared]("aws")
 	defer func() { delete(inherited.types, "aws") }()
 	RegisterPlugin(Registration{Kind: KindSink, Name: "bucket", Config: reflect.TypeFor[bucket]()})
+	defer func() { delete(registry.m[KindSink], "bucket") }()
 	c, ds := LoadBytes("p.yaml", []byte(`
 aws: { region: eu-west-1, role: { arn: a, session: s } }
 pipelines:

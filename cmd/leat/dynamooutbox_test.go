@@ -49,7 +49,7 @@ func TestDynamoOutboxUnderLoad(t *testing.T) {
 		t.Cleanup(f.Close)
 		dynamoOutboxUnderLoad(t, f.URL, kills)
 	})
-	t.Run("moto", func(t *testing.T) { dynamoOutboxUnderLoad(t, mototest.Start(t), 1) })
+	t.Run("moto", func(t *testing.T) { dynamoOutboxUnderLoad(t, mototest.OneAtATime(t, mototest.Start(t)), 1) })
 }
 
 func dynamoOutboxUnderLoad(t *testing.T, url string, kills int) {

@@ -164,7 +164,7 @@ func emulators(t *testing.T, run func(t *testing.T, s *shop)) {
 		t.Cleanup(f.Close)
 		run(t, newShop(t, f.URL))
 	})
-	t.Run("moto", func(t *testing.T) { run(t, newShop(t, mototest.Start(t))) })
+	t.Run("moto", func(t *testing.T) { run(t, newShop(t, mototest.OneAtATime(t, mototest.Start(t)))) })
 }
 
 func TestFourVerbs(t *testing.T) {
@@ -427,7 +427,7 @@ func TestInTurn(t *testing.T) {
 			inTurn(t, s, 12, uint64(seed))
 		})
 	}
-	t.Run("moto", func(t *testing.T) { inTurn(t, newShop(t, mototest.Start(t)), 4, 1) })
+	t.Run("moto", func(t *testing.T) { inTurn(t, newShop(t, mototest.OneAtATime(t, mototest.Start(t))), 4, 1) })
 }
 
 func inTurn(t *testing.T, s *shop, each int, seed uint64) {
