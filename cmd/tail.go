@@ -16,7 +16,7 @@ import (
 
 func (a *app) tailCommand() *cobra.Command {
 	var (
-		s     awsFlags
+		s     cloudFlags
 		sweep bool
 	)
 	c := &cobra.Command{

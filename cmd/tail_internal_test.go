@@ -8,8 +8,9 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/pipeline/aws/awsfake"
-	"github.com/leatdev/leat/pipeline/aws/bustail"
+	_ "github.com/leatdev/leat/pipeline/aws/awswatch"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/watch"
 )
 
 // A panic while an event is shown passes on, and leaves nothing behind.
@@ -42,7 +43,7 @@ func TestTailCleansUpBehindAPanic(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	_ = tt.watchBus(t.Context(), &broken, &awsFlags{}, bustail.Options{Now: time.Now}, false)
+	_ = tt.watchBus(t.Context(), &broken, &cloudFlags{}, watch.BusOptions{Now: time.Now}, false)
 }
 
 // What comes from outside cannot steer the terminal, in any form; JSON stays the same JSON.

@@ -11,46 +11,50 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatdev/leat/config"
-	"github.com/leatdev/leat/pipeline/aws"
-	"github.com/leatdev/leat/pipeline/aws/bustail"
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/pattern"
+	"github.com/leatdev/leat/pipeline/watch"
 )
 
-// awsFlags say which AWS a command talks to.
-type awsFlags struct{ aws.Settings }
+// cloudFlags say which cloud a command talks to.
+type cloudFlags struct{ watch.Settings }
 
-func (s *awsFlags) flags(c *cobra.Command) {
+func (s *cloudFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.Region, "region", "", "AWS region (default: AWS_REGION, or the profile's)")
 	f.StringVar(&s.Endpoint, "endpoint-url", "", "URL of an emulator (default: AWS_ENDPOINT_URL, else AWS' own)")
 	f.StringVar(&s.Profile, "profile", "", "profile of the shared AWS config files")
 }
 
-// clients makes clients of the two services.
-func (s *awsFlags) clients(ctx context.Context) (*aws.SQS, *aws.EventBridge, func(), error) {
-	if err := s.Check(); err != nil {
-		return nil, nil, nil, usagef("--endpoint-url: %w", err)
-	}
-	cfg, err := aws.Load(ctx, s.Settings, nil, 4)
+// dial opens a session.
+func (s *cloudFlags) dial(ctx context.Context) (watch.Cloud, watch.Session, error) {
+	cloud, err := watch.Registered()
 	if err != nil {
-		return nil, nil, nil, environment(err)
+		return nil, nil, environment(err)
 	}
-	return aws.NewSQS(cfg), aws.NewEventBridge(cfg), func() { aws.Close(cfg) }, nil
+	if err := cloud.Check(s.Settings); err != nil {
+		return nil, nil, usagef("--endpoint-url: %w", err)
+	}
+	session, err := cloud.Dial(ctx, s.Settings)
+	if err != nil {
+		return nil, nil, environment(err)
+	}
+	return cloud, session, nil
 }
 
-// awsFailed gives an error of AWS its exit code.
-func awsFailed(err error) error {
+// cloudFailed gives an error of a session its exit code.
+func cloudFailed(cloud watch.Cloud, err error) error {
 	var own *exitError
 	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	switch aws.KindOf(err) {
-	case aws.Denied, aws.Missing, aws.Unreachable, aws.Throttled:
+	switch cloud.Kind(err) {
+	case watch.Denied, watch.Missing, watch.Unreachable:
 		return environment(err)
-	case aws.Invalid:
+	case watch.Invalid:
 		return usagef("%w", err)
+	case watch.Failed:
 	}
 	return err
 }
@@ -58,7 +62,7 @@ func awsFailed(err error) error {
 func (a *app) tailBus() *cobra.Command {
 	var (
 		t                      tailing
-		s                      awsFlags
+		s                      cloudFlags
 		probe, noSweep, policy bool
 	)
 	c := &cobra.Command{
@@ -79,13 +83,17 @@ As JSON an event is written as it came, with all its fields. --policy prints the
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if policy {
-				_, err := fmt.Fprintln(a.out, bustail.Policy)
+				cloud, err := watch.Registered()
+				if err != nil {
+					return environment(err)
+				}
+				_, err = fmt.Fprintln(a.out, cloud.Policy())
 				return err
 			}
 			if err := t.prepare(a, false); err != nil {
 				return err
 			}
-			o := bustail.Options{Pattern: t.sel.text, Probe: probe, Now: a.now, Warn: func(err error) { a.say("%v", err) }}
+			o := watch.BusOptions{Pattern: t.sel.text, Probe: probe, Now: a.now, Warn: func(err error) { a.say("%v", err) }}
 			if len(args) == 1 {
 				o.Bus = args[0]
 			}
@@ -113,24 +121,24 @@ func busRegion(bus string) (string, bool) {
 	return "", false
 }
 
-func (a *app) watchBus(ctx context.Context, t *tailing, s *awsFlags, o bustail.Options, sweep bool) (err error) {
+func (a *app) watchBus(ctx context.Context, t *tailing, s *cloudFlags, o watch.BusOptions, sweep bool) (err error) {
 	ctx, stop := a.untilHangup(ctx)
 	defer stop()
-	queues, bus, closeClients, err := s.clients(ctx)
+	cloud, session, err := s.dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeClients()
+	defer session.Close()
 	if sweep {
-		a.sweepFirst(ctx, queues, bus, o.Bus)
+		a.sweepFirst(ctx, cloud, session, o.Bus)
 	}
 	began := a.now()
-	tail, err := bustail.Open(ctx, queues, bus, o)
+	tail, err := session.Bus(ctx, o)
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil
 		}
-		return awsFailed(withNearBus(ctx, err, bus, o.Bus))
+		return cloudFailed(cloud, withNearBus(ctx, err, cloud, session, o.Bus))
 	}
 	defer func() {
 		undo, code, stop := undoing(ctx)
@@ -142,18 +150,19 @@ func (a *app) watchBus(ctx context.Context, t *tailing, s *awsFlags, o bustail.O
 			}
 		}
 	}()
+	name, on := tail.Made()
 	if o.Probe {
-		a.say("rule %s is in place on %s; waiting until it acts …", tail.Name, tail.BusARN)
+		a.say("rule %s is in place on %s; waiting until it acts …", name, on)
 	} else {
 		a.say("rule %s is in place on %s since %s; a new rule takes some seconds to act, and what is put before is not shown (--probe says when)",
-			tail.Name, tail.BusARN, began.UTC().Format(time.TimeOnly))
+			name, on, began.UTC().Format(time.TimeOnly))
 	}
 	return a.follow(ctx, t, func(ctx context.Context, show func(*tailed) error) error {
 		said := !o.Probe
 		for {
 			ms, err := tail.Receive(ctx)
 			if err != nil {
-				return awsFailed(err)
+				return cloudFailed(cloud, err)
 			}
 			if after, live := tail.Live(); live && !said {
 				said = true
@@ -170,11 +179,11 @@ func (a *app) watchBus(ctx context.Context, t *tailing, s *awsFlags, o bustail.O
 }
 
 // withNearBus adds the name that may have been meant to the error of a bus that is not there.
-func withNearBus(ctx context.Context, err error, bus *aws.EventBridge, name string) error {
-	if aws.KindOf(err) != aws.Missing {
+func withNearBus(ctx context.Context, err error, cloud watch.Cloud, session watch.Session, name string) error {
+	if cloud.Kind(err) != watch.Missing {
 		return err
 	}
-	names, e := bustail.Buses(ctx, bus)
+	names, e := session.Buses(ctx)
 	if e != nil || len(names) == 0 {
 		return err
 	}
@@ -185,7 +194,7 @@ func withNearBus(ctx context.Context, err error, bus *aws.EventBridge, name stri
 }
 
 // ofBus is an event of a bus, with all that EventBridge says of it.
-func ofBus(m *bustail.Message) *tailed {
+func ofBus(m *watch.Event) *tailed {
 	e := &tailed{ev: event.Recorded{Event: event.Event{Raw: m.Body}}, body: m.Body}
 	e.json = func() (any, error) {
 		if json.Valid(m.Body) {
@@ -205,32 +214,32 @@ func ofBus(m *bustail.Message) *tailed {
 }
 
 // sweepFirst removes what killed runs left on the bus; that it cannot is no reason not to watch.
-func (a *app) sweepFirst(ctx context.Context, queues *aws.SQS, bus *aws.EventBridge, on string) {
+func (a *app) sweepFirst(ctx context.Context, cloud watch.Cloud, session watch.Session, on string) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if on == "" {
 		on = "default"
 	}
-	swept, err := bustail.Sweep(ctx, queues, bus, a.now(), on)
+	swept, err := session.Sweep(ctx, a.now(), on)
 	a.saySwept(&swept)
-	if err != nil && ctx.Err() == nil && aws.KindOf(err) != aws.Missing && aws.KindOf(err) != aws.Unreachable {
+	if kind := cloud.Kind(err); err != nil && ctx.Err() == nil && kind != watch.Missing && kind != watch.Unreachable {
 		a.say("not looked for what killed runs may have left: %v", err)
 	}
 }
 
-func (a *app) saySwept(s *bustail.Swept) {
+func (a *app) saySwept(s *watch.Swept) {
 	if len(s.Rules)+len(s.Queues) > 0 {
 		a.say("removed what a killed run left: %s, %s", count(int64(len(s.Rules)), "rule"), count(int64(len(s.Queues)), "queue"))
 	}
 }
 
-func (a *app) sweepTails(ctx context.Context, s *awsFlags) error {
-	queues, bus, closeClients, err := s.clients(ctx)
+func (a *app) sweepTails(ctx context.Context, s *cloudFlags) error {
+	cloud, session, err := s.dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeClients()
-	swept, err := bustail.Sweep(ctx, queues, bus, a.now())
+	defer session.Close()
+	swept, err := session.Sweep(ctx, a.now())
 	if a.lines() {
 		if e := writeLine(a.out, map[string][]string{"rules": orEmpty(swept.Rules), "queues": orEmpty(swept.Queues), "in_use": orEmpty(swept.Alive)}); err == nil {
 			err = e
@@ -241,7 +250,7 @@ func (a *app) sweepTails(ctx context.Context, s *awsFlags) error {
 			fmt.Fprintf(a.out, "%s in use, or of a run that was killed less than 15 minutes ago\n", count(int64(n), "tail"))
 		}
 	}
-	return awsFailed(err)
+	return cloudFailed(cloud, err)
 }
 
 func orEmpty(s []string) []string {

@@ -2,17 +2,16 @@ package cmd
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/leatdev/leat/pipeline/aws"
-	"github.com/leatdev/leat/pipeline/aws/peek"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/watch"
 )
 
 // looking is how a queue is watched.
@@ -28,7 +27,7 @@ type looking struct {
 func (a *app) tailQueue() *cobra.Command {
 	var (
 		t tailing
-		s awsFlags
+		s cloudFlags
 		l looking
 	)
 	c := &cobra.Command{
@@ -57,8 +56,10 @@ messages are shown, and consumers wait for the group while the look lasts.`,
 			if l.most < 1 || l.every < time.Second {
 				return usagef("--max counts from 1, and --every is a second or more")
 			}
-			if _, err := aws.ParseQueue(args[0]); err != nil {
-				return usagef("%w", err)
+			if cloud, err := watch.Registered(); err == nil { // dial says that there is none
+				if err := cloud.CheckQueue(args[0]); err != nil {
+					return usagef("%w", err)
+				}
 			}
 			return a.watchQueue(c.Context(), &t, &s, &l, args[0])
 		},
@@ -73,18 +74,19 @@ messages are shown, and consumers wait for the group while the look lasts.`,
 	return c
 }
 
-func (a *app) watchQueue(ctx context.Context, t *tailing, s *awsFlags, l *looking, name string) error {
+func (a *app) watchQueue(ctx context.Context, t *tailing, s *cloudFlags, l *looking, name string) error {
 	ctx, stop := a.untilHangup(ctx)
 	defer stop()
-	queues, _, closeClients, err := s.clients(ctx)
+	cloud, session, err := s.dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeClients()
-	q, err := peek.Open(ctx, queues, name)
+	defer session.Close()
+	queue, err := session.Queue(ctx, name)
 	if err != nil {
-		return awsFailed(err)
+		return cloudFailed(cloud, err)
 	}
+	q := queue.Facts()
 	if q.MaxReceives > 0 && !l.force {
 		switch {
 		case l.follow:
@@ -97,16 +99,16 @@ func (a *app) watchQueue(ctx context.Context, t *tailing, s *awsFlags, l *lookin
 	seen := map[string]bool{}
 	return a.follow(ctx, t, func(ctx context.Context, show func(*tailed) error) error {
 		for {
-			looked, err := q.Look(ctx, l.most, func(m peek.Message) error {
+			looked, err := queue.Look(ctx, l.most, func(m watch.Message) error {
 				if seen[m.ID] || m.Sent.Before(l.from) {
 					return nil
 				}
 				seen[m.ID] = true
 				return show(ofQueue(&m))
 			})
-			a.sayLooked(q, l, &looked)
+			a.sayLooked(&q, l, &looked)
 			if err != nil {
-				return awsFailed(err)
+				return cloudFailed(cloud, err)
 			}
 			if !l.follow {
 				return nil
@@ -118,7 +120,7 @@ func (a *app) watchQueue(ctx context.Context, t *tailing, s *awsFlags, l *lookin
 	})
 }
 
-func (a *app) sayLooked(q *peek.Queue, l *looking, looked *peek.Looked) {
+func (a *app) sayLooked(q *watch.About, l *looking, looked *watch.Looked) {
 	if looked.Unreleased > 0 {
 		a.say("%s could not be made visible again and will be within 30 seconds", count(int64(looked.Unreleased), "message"))
 	}
@@ -158,20 +160,13 @@ type message struct {
 	BodyText *string         `json:"body_text,omitempty"`
 }
 
-func ofQueue(m *peek.Message) *tailed {
+func ofQueue(m *watch.Message) *tailed {
 	w := &message{
 		ID: m.ID, Sent: m.Sent, FirstReceived: m.FirstReceived, Receives: m.Receives, Group: m.Group, Dedup: m.Dedup,
 		Sequence: m.Sequence, Sender: m.Sender, Trace: m.Trace, Attributes: map[string]string{},
 	}
 	facts := []fact{{"message", m.ID}, {"receives", strconv.Itoa(m.Receives)}, {"group", m.Group}, {"deduplication", m.Dedup}, {"trace", m.Trace}}
-	for name, v := range m.Attributes {
-		switch {
-		case v.StringValue != nil:
-			w.Attributes[name] = *v.StringValue
-		case len(v.BinaryValue) > 0:
-			w.Attributes[name] = base64.StdEncoding.EncodeToString(v.BinaryValue)
-		}
-	}
+	maps.Copy(w.Attributes, m.Attributes)
 	if body := []byte(m.Body); json.Valid(body) {
 		w.Body = body
 	} else {

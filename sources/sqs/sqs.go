@@ -34,6 +34,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/aws"
+	_ "github.com/leatdev/leat/pipeline/aws/awswatch" // leat tail
 	"github.com/leatdev/leat/sources"
 )
 

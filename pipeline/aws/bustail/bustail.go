@@ -28,6 +28,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/watch"
 )
 
 // What is made is called Prefix and something random; Tag holds, in RFC 3339, until when its owner lives.
@@ -49,18 +50,7 @@ const (
 )
 
 // Options say what to watch.
-type Options struct {
-	// Bus is a name or an ARN; empty: the default bus.
-	Bus string
-	// Pattern is an event pattern; empty: Everything.
-	Pattern string
-	// Probe puts events of its own on the bus until one comes through.
-	Probe bool
-	// Now is the clock for expiries; nil: time.Now.
-	Now func() time.Time
-	// Warn is told what does not end the watch: a call that is repeated, an expiry that could not be renewed.
-	Warn func(error)
-}
+type Options = watch.BusOptions
 
 // Tail is a watch. Its methods are for one goroutine.
 type Tail struct {
@@ -86,13 +76,12 @@ type undo struct {
 }
 
 // Message is one event of the bus.
-type Message struct {
-	// Body is the event in EventBridge's shape, as it came.
-	Body []byte
-	// Trace is its X-Ray header, "" where it has none.
-	Trace  string
-	handle string
-}
+type Message = watch.Event
+
+// Made implements watch.Bus.
+func (t *Tail) Made() (name, bus string) { return t.Name, t.BusARN }
+
+var _ watch.Bus = (*Tail)(nil)
 
 // Open makes the rule and the queue. What was made is gone again where it fails. Events that are put within the next few
 // seconds may be missed: a new target needs so long to act.

@@ -45,7 +45,7 @@ func (t *Tail) Receive(ctx context.Context) ([]Message, error) {
 	}
 	var fresh, done []Message
 	for i := range got {
-		m := Message{Body: []byte(awssdk.ToString(got[i].Body)), Trace: got[i].Attributes["AWSTraceHeader"], handle: awssdk.ToString(got[i].ReceiptHandle)}
+		m := Message{Body: []byte(awssdk.ToString(got[i].Body)), Trace: got[i].Attributes["AWSTraceHeader"], Handle: awssdk.ToString(got[i].ReceiptHandle)}
 		if t.probe.is(m.Body, t.o.Now) || t.seen.has(identity(m.Body, awssdk.ToString(got[i].MessageId))) {
 			done = append(done, m)
 			continue
@@ -63,7 +63,7 @@ func (t *Tail) Done(ctx context.Context, ms []Message) {
 	}
 	in := &sqs.DeleteMessageBatchInput{QueueUrl: &t.queueURL}
 	for i := range ms {
-		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: awssdk.String(strconv.Itoa(i)), ReceiptHandle: &ms[i].handle})
+		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: awssdk.String(strconv.Itoa(i)), ReceiptHandle: &ms[i].Handle})
 	}
 	_, _ = t.sqs.DeleteMessageBatch(ctx, in) // what comes again is known by its id
 }

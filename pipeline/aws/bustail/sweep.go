@@ -11,10 +11,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/watch"
 )
 
 // Swept says what Sweep did: the names of what it removed, and of what is still in use.
-type Swept struct{ Rules, Queues, Alive []string }
+type Swept = watch.Swept
 
 // Sweep removes what killed watches left on the buses named, and their queues; without names, on all buses of the region.
 // It touches only what is called and tagged as Open does, and whose time is over.
@@ -70,7 +71,7 @@ func sweepRules(ctx context.Context, bus *aws.EventBridge, name string, now time
 				}
 			}
 			if !over(expires, now) {
-				s.alive(rule, expires)
+				alive(s, rule, expires)
 				continue
 			}
 			if err := again(ctx, func() error { return removeTarget(ctx, bus, name, rule) }); err != nil {
@@ -103,7 +104,7 @@ func sweepQueues(ctx context.Context, queues *aws.SQS, now time.Time, s *Swept) 
 				return explain(err, "tags of queue "+name, "sqs:ListQueueTags")
 			}
 			if expires := tags.Tags[Tag]; !over(expires, now) {
-				s.alive(name, expires)
+				alive(s, name, expires)
 				continue
 			}
 			if err := again(ctx, func() error { return removeQueue(ctx, queues, name, url) }); err != nil {
@@ -123,7 +124,7 @@ func over(expires string, now time.Time) bool {
 	return err == nil && now.After(t)
 }
 
-func (s *Swept) alive(name, expires string) {
+func alive(s *Swept, name, expires string) {
 	if expires != "" && (len(s.Alive) == 0 || s.Alive[len(s.Alive)-1] != name) {
 		s.Alive = append(s.Alive, name)
 	}

@@ -9,6 +9,7 @@ package peek
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/leatdev/leat/pipeline/aws"
+	"github.com/leatdev/leat/pipeline/watch"
 )
 
 const (
@@ -31,26 +33,18 @@ const (
 
 // Queue is a queue that can be looked into.
 type Queue struct {
-	Name, URL, ARN string
-	FIFO           bool
-	// Waiting, InFlight and Delayed are SQS' approximate numbers of messages.
-	Waiting, InFlight, Delayed int
-	// MaxReceives is how often a message is received before it is moved to Dead; 0: it never is.
-	MaxReceives int
-	Dead        string
+	watch.About
 
 	client *aws.SQS
 }
 
 // Message is a message as it was seen.
-type Message struct {
-	ID, Body, Group, Dedup, Sequence, Trace, Sender string
-	Sent, FirstReceived                             time.Time
-	// Receives counts this look too.
-	Receives   int
-	Attributes map[string]types.MessageAttributeValue
-	handle     string
-}
+type Message = watch.Message
+
+// Facts implements watch.Queue.
+func (q *Queue) Facts() watch.About { return q.About }
+
+var _ watch.Queue = (*Queue)(nil)
 
 // Open finds a queue by its name, URL or ARN.
 func Open(ctx context.Context, client *aws.SQS, queue string) (*Queue, error) {
@@ -58,7 +52,7 @@ func Open(ctx context.Context, client *aws.SQS, queue string) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("peek: %w", err)
 	}
-	q := &Queue{Name: parsed.Name, URL: parsed.URL, FIFO: parsed.FIFO(), client: client}
+	q := &Queue{About: watch.About{Name: parsed.Name, URL: parsed.URL, FIFO: parsed.FIFO()}, client: client}
 	if q.URL == "" {
 		in := &sqs.GetQueueUrlInput{QueueName: &q.Name}
 		if parsed.Account != "" {
@@ -98,14 +92,7 @@ func (q *Queue) describe(ctx context.Context) error {
 }
 
 // Looked says what a look did.
-type Looked struct {
-	// Seen counts messages; Last those whose next receive moves them to the dead-letter queue.
-	Seen, Last int
-	// Unreleased counts those that could not be made visible: they are within thirty seconds.
-	Unreleased int
-	// More: there was no time or no room for the rest of the queue.
-	More bool
-}
+type Looked = watch.Looked
 
 // Look shows at most the given number of messages, in the order in which the queue hands them out, and makes them visible
 // again, also where show fails or ctx ends.
@@ -128,7 +115,7 @@ func (q *Queue) Look(ctx context.Context, most int, show func(Message) error) (l
 			return l, nil
 		}
 		for i := range got {
-			held = append(held, got[i].handle)
+			held = append(held, got[i].Handle)
 			if q.MaxReceives > 0 && got[i].Receives >= q.MaxReceives {
 				l.Last++
 			}
@@ -165,12 +152,21 @@ func (q *Queue) receive(ctx context.Context, n int) ([]Message, error) {
 
 func message(m *types.Message) Message {
 	receives, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
+	attributes := map[string]string{}
+	for name, v := range m.MessageAttributes {
+		switch {
+		case v.StringValue != nil:
+			attributes[name] = *v.StringValue
+		case len(v.BinaryValue) > 0:
+			attributes[name] = base64.StdEncoding.EncodeToString(v.BinaryValue)
+		}
+	}
 	return Message{
-		ID: awssdk.ToString(m.MessageId), Body: awssdk.ToString(m.Body), handle: awssdk.ToString(m.ReceiptHandle),
+		ID: awssdk.ToString(m.MessageId), Body: awssdk.ToString(m.Body), Handle: awssdk.ToString(m.ReceiptHandle),
 		Group: m.Attributes["MessageGroupId"], Dedup: m.Attributes["MessageDeduplicationId"], Sequence: m.Attributes["SequenceNumber"],
 		Trace: m.Attributes["AWSTraceHeader"], Sender: m.Attributes["SenderId"],
 		Sent: millis(m.Attributes["SentTimestamp"]), FirstReceived: millis(m.Attributes["ApproximateFirstReceiveTimestamp"]),
-		Receives: receives, Attributes: m.MessageAttributes,
+		Receives: receives, Attributes: attributes,
 	}
 }
 

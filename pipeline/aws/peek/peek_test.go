@@ -100,7 +100,7 @@ func TestMessage(t *testing.T) {
 		}
 		enough := errors.New("enough")
 		l, err := q.Look(t.Context(), 100, func(m Message) error {
-			if m.Trace != "Root=1" || m.Receives != 1 || m.Sent.IsZero() || awssdk.ToString(m.Attributes["a"].StringValue) != "x" {
+			if m.Trace != "Root=1" || m.Receives != 1 || m.Sent.IsZero() || m.Attributes["a"] != "x" {
 				t.Errorf("%+v", m)
 			}
 			return enough
