@@ -81,7 +81,7 @@ type suite struct {
 }
 
 // within bounds each wait: a source that hangs fails its test.
-const within = 20 * time.Second
+const within = time.Minute
 
 // Bodies gives n bodies in EventBridge's shape, numbered from first.
 func Bodies(first, n int) []string {

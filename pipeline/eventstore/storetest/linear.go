@@ -56,7 +56,7 @@ func Linearizable(t *testing.T, l Linear) {
 				conflicts++
 			}
 		}
-		if res := porcupine.CheckOperationsTimeout(storeModel, history, 20*time.Second); res != porcupine.Ok {
+		if res := porcupine.CheckOperationsTimeout(storeModel, history, 2*time.Minute); res != porcupine.Ok {
 			slices.SortFunc(history, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
 			for _, o := range history {
 				t.Logf("%8d-%8d client %d %s", o.Call, o.Return, o.ClientId, describe(o.Input, o.Output))
@@ -136,7 +136,7 @@ func (r *recorder) client(t *testing.T, c int, random *rand.Rand) {
 		if len(last.ids) > 0 && random.IntN(5) == 0 {
 			in = last // once more, under the same ids
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		if r.broken && random.IntN(4) == 0 {
 			ctx, cancel = context.WithTimeout(context.Background(), time.Duration(random.IntN(800))*time.Microsecond)
 		}

@@ -112,7 +112,7 @@ type fixture struct {
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newFixture(t *testing.T, open Open) *fixture {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	f := &fixture{T: t, ctx: ctx, clock: start, open: open}
 	f.s, f.reopen = open(t, f.now)

@@ -228,7 +228,7 @@ func entry(key string) poison.Entry {
 // apply is Store.Apply on a live context.
 func apply(t *testing.T, s table.Store, w *table.Write) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	return s.Apply(ctx, w)
 }
