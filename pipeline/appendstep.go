@@ -28,6 +28,8 @@ type appendStep struct {
 	// stamp is the step's part of derived ids.
 	stamp  string
 	origin string
+	// ownLog: the source reads the log that is appended to.
+	ownLog bool
 	// last marks the pipeline's last append: relays read what it writes.
 	last       bool
 	onConflict config.OnConflict
@@ -141,8 +143,9 @@ func (a *appendStep) run(x *exec) error {
 	if err := a.fields.apply(x, &e); err != nil {
 		return err
 	}
-	// The event keeps its id in its first stream; each further event of the unit has one that a repeat makes again.
-	if a.fields.id == nil && (e.ID == "" || x.kept > 0) {
+	// The event keeps its id in its first stream; each further event of the unit has one that a repeat makes again. So has
+	// one that was read from the log and goes to the stream where it stands: its own id is taken there, by itself.
+	if a.fields.id == nil && (e.ID == "" || x.kept > 0 || (a.ownLog && x.standsIn(stream, e.ID))) {
 		e.ID = derivedID(x.identity(), x.trail+a.stamp, 0)
 	}
 	if e.ID == "" {
@@ -160,6 +163,11 @@ func (a *appendStep) run(x *exec) error {
 	}
 	x.appends = append(x.appends, eventstore.Append{Stream: stream, Expect: expect, Origin: a.origin, Events: []event.Event{e}, By: a})
 	return nil
+}
+
+// standsIn reports whether the event in hand comes from a log in which a stream has it under that id.
+func (x *exec) standsIn(s event.Stream, id string) bool {
+	return x.b != nil && x.i < len(x.b.Recorded) && x.b.Recorded[x.i].Stream == s && x.b.Recorded[x.i].ID == id
 }
 
 // expected gives what the event's handler has loaded of its stream, moved on by what the unit has written there since.

@@ -234,3 +234,64 @@ func TestFollowAnotherStore(t *testing.T) {
 		})
 	}
 }
+
+// An event that is read from the log and appended to the stream where it stands has an id of its own, the same one when it
+// is read again; elsewhere it keeps the one that it has.
+func TestAppendWhereItStands(t *testing.T) {
+	const yaml = `
+pipelines:
+  reader:
+    source: { event_log: { %s } }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}", type: Checked }
+      - append: { stream: "checked/{{ data.order_id }}" }
+  writer:
+    source: { feed: {} }
+    steps:
+      - append: { stream: "order/{{ data.order_id }}" }
+`
+	runLog(t, yaml, "origins: [writer]", func(r *rig) {
+		r.start().feeds["writer"].send(order("e-1", "a", 1), order("e-2", "a", 2)).is("committed committed")
+		r.wait()
+		logged := r.logged()
+		if len(logged) != 6 {
+			t.Fatalf("the log holds %q", logged)
+		}
+		derived := logged[2][strings.LastIndex(logged[2], " ")+1:]
+		if derived == "e-1" || !strings.HasPrefix(logged[2], "order/a@3 Checked ") || !strings.HasPrefix(logged[3], "checked/a@1 OrderCreated ") {
+			t.Errorf("the log holds %q", logged)
+		}
+		r.die()
+		// Read again from the beginning, it is there already.
+		head, err := r.store.Head(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		place := "log " + head.LogID
+		if at, err := r.store.Cursor(context.Background(), "reader", place); at != "2" || err != nil {
+			t.Fatalf("the reader stands at %q: %v", at, err)
+		}
+		u := &eventstore.Unit{Pipeline: "reader", Cursor: &event.Cursor{Key: place, Value: "0"}}
+		if err := r.store.Commit(context.Background(), []*eventstore.Unit{u}, eventstore.CommitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.start().wait()
+		same(r, "again", r.logged(), logged)
+		if at, _ := r.store.Cursor(context.Background(), "reader", place); at == "0" {
+			t.Error("nothing was read again")
+		}
+		r.die()
+		same(r, "parked", r.parked(), nil)
+	})
+	runLog(t, strings.Replace(yaml, "      - append: { stream: \"checked/{{ data.order_id }}\" }\n", "", 1), "store: other", func(r *rig) {
+		r.others = map[string]eventstore.Store{"other": memory.Open(memory.Options{})}
+		defer r.others["other"].Close()
+		u := &eventstore.Unit{Appends: []eventstore.Append{{Stream: event.Stream{Type: "order", ID: "a"}, Events: []event.Event{{ID: "e-1", Type: "T", Source: "s", Data: []byte(`{"order_id":"a"}`)}}}}}
+		if err := r.others["other"].Commit(context.Background(), []*eventstore.Unit{u}, eventstore.CommitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.start().wait()
+		same(r, "a copy of another log keeps its ids", r.logged(), []string{"order/a@1 Checked e-1"})
+		r.die()
+	})
+}

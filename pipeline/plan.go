@@ -292,6 +292,7 @@ func (b *builder) step(p *program, n *node, keep map[*node]int) (step, error) {
 			return nil, err
 		}
 		a.stamp, a.last, a.retry, a.origin = n.name, n.last, s.Retry, n.origin
+		a.ownLog = b.plan.reads != nil && b.plan.reads.Store == b.plan.cfg.Store
 		return a, nil
 	case s.Project != nil:
 		return &projectStep{op: keep[n]}, nil
