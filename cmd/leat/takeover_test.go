@@ -62,7 +62,10 @@ func TestTakeover(t *testing.T) {
 	t.Setenv("ADDR", addr)
 	write(t, dir, "pipeline.yaml", strings.Replace(takeover, "SHARED", "serverless_event_store: { table: "+l.Table+", poll: 100ms }", 1))
 
-	// What is there is taken in, and the commands read it.
+	// What is there is looked at, then taken in, and the commands read it.
+	if r := leat(t, dir, nil, "doctor", "pipeline.yaml", "--text").want(t, 0); !strings.Contains(r.out, "is a serverless-event-store's") {
+		t.Errorf("doctor: %s", r.out)
+	}
 	r := leat(t, dir, nil, "store", "init", "pipeline.yaml").want(t, 0, "the shared table has 3 streams; 4 events of them taken in now")
 	if !strings.Contains(r.out, `"position":4`) {
 		t.Errorf("init says %s", r.out)

@@ -55,7 +55,7 @@ func (c Settings) Validate() error {
 	if c.Serverless != nil && c.Serverless.Table != "" && c.Serverless.Table == c.Table {
 		return &config.FieldError{Field: "table", Err: fmt.Errorf("%q is serverless-event-store's table: leat's own is another one", c.Table)}
 	}
-	if err := c.Check(); err != nil {
+	if err := c.Settings.Check(); err != nil {
 		return &config.FieldError{Field: "endpoint", Err: err}
 	}
 	return nil
