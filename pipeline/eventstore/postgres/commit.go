@@ -16,6 +16,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/plan"
+	"github.com/leatdev/leat/pipeline/eventstore/queue"
 )
 
 // copyRows is how many events go by COPY, a round trip of its own that costs the server less than arrays do; fewer are
@@ -77,7 +78,7 @@ func (w *writer) copy(ctx context.Context, d *plan.Draft) error {
 		b = r.appendCopy(b)
 	}
 	b = binary.BigEndian.AppendUint16(b, 0xffff)
-	if w.copies = b; cap(b) > 4*groupBytes {
+	if w.copies = b; cap(b) > 4*queue.MaxBytes {
 		w.copies = nil
 	}
 	_, err := w.c.PgConn().CopyFrom(ctx, bytes.NewReader(b), "COPY leat_events ("+columns+") FROM STDIN (FORMAT binary)")

@@ -20,7 +20,7 @@ func CopyFrom(t testing.TB, n int) {
 }
 
 // Closed reports whether a store was closed.
-func Closed(s *Store) bool { return s.closed() }
+func Closed(s *Store) bool { return s.queue.Closed() }
 
 // SchemaOf gives the schema of a store.
 func SchemaOf(s *Store) string { return s.cfg.Schema }

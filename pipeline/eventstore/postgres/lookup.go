@@ -84,7 +84,7 @@ type question struct {
 func (w *writer) question(batch []*request, trust bool) *question {
 	q := &question{asked: map[event.Stream]bool{}, askedMarks: map[plan.MarkID]bool{}}
 	for _, r := range batch {
-		for _, u := range r.units[r.next : r.next+r.take] {
+		for _, u := range r.Units[r.Next : r.Next+r.take] {
 			if u.Inbox != nil {
 				if id := (plan.MarkID{Pipeline: u.Pipeline, Key: u.Inbox.Key}); !q.askedMarks[id] {
 					q.askedMarks[id] = true

@@ -37,7 +37,7 @@ func (s *Store) WaitOutbox(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	err := s.outbox.WaitOutbox(ctx)
-	if s.closed() {
+	if s.queue.Closed() {
 		return eventstore.ErrClosed
 	}
 	return classify(err)

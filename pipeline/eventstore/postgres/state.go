@@ -42,7 +42,7 @@ func (s *Store) query(ctx context.Context, sql string, args []any, each func(row
 func (s *Store) again(ctx context.Context, fn func() (given bool, err error)) error {
 	given, err := fn()
 	var refused *pgconn.ConnectError
-	if err == nil || given || ctx.Err() != nil || s.closed() || !tables.Outage(err) || errors.As(err, &refused) {
+	if err == nil || given || ctx.Err() != nil || s.queue.Closed() || !tables.Outage(err) || errors.As(err, &refused) {
 		return err
 	}
 	s.pool.Reset()

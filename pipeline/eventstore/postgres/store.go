@@ -22,6 +22,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/live"
+	"github.com/leatdev/leat/pipeline/eventstore/queue"
 	"github.com/leatdev/leat/pipeline/outbox/rows"
 	"github.com/leatdev/leat/pipeline/table"
 	tables "github.com/leatdev/leat/pipeline/table/postgres"
@@ -59,11 +60,9 @@ type Store struct {
 	ring   live.Ring
 	blocks blocks
 
-	wanted  chan struct{} // wakes listen
-	queue   chan *request
-	closing chan struct{} // closed by Close
-	stopped chan struct{} // closed when the committer has ended
-	once    sync.Once
+	wanted chan struct{} // wakes listen
+	queue  *queue.Queue[*request]
+	once   sync.Once
 
 	ctx    context.Context // of what runs in the background; it ends with Close
 	cancel context.CancelFunc
@@ -84,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}
 	s := &Store{
 		cfg: cfg, now: cfg.Now, log: cfg.Logger,
-		wanted: make(chan struct{}, 1), queue: make(chan *request, 256), closing: make(chan struct{}), stopped: make(chan struct{}),
+		wanted: make(chan struct{}, 1), queue: queue.New[*request](),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -130,9 +129,10 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	s.outbox = rows.NewPostgres(s.pool, s.connect, rows.Table)
 	s.back.Go(s.listen)
 	if cfg.ReadOnly {
-		close(s.stopped)
+		s.queue.Idle()
 	} else {
-		go newWriter(s).run()
+		w := newWriter(s)
+		go s.queue.Run(room, w.serve, w.disconnect)
 	}
 	return s, nil
 }
@@ -166,8 +166,7 @@ func (s *Store) prepare(ctx context.Context) error {
 // Close waits for the commit under way and closes the connections. What waits in the queue gets ErrClosed.
 func (s *Store) Close() error {
 	s.once.Do(func() {
-		close(s.closing)
-		<-s.stopped
+		s.queue.Close()
 		s.cancel()
 		s.back.Wait()
 		s.outbox.Close()
@@ -177,21 +176,12 @@ func (s *Store) Close() error {
 	return nil
 }
 
-func (s *Store) closed() bool {
-	select {
-	case <-s.closing:
-		return true
-	default:
-		return false
-	}
-}
-
 // ready is called before each read.
 func (s *Store) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.closed() {
+	if s.queue.Closed() {
 		return eventstore.ErrClosed
 	}
 	return nil
@@ -237,7 +227,7 @@ func (s *Store) reading(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case s.closed():
+	case s.queue.Closed():
 		return eventstore.ErrClosed
 	}
 	return classify(err)

@@ -39,7 +39,7 @@ func (w *writer) serve(batch []*request) (left *request) {
 		if left, err = w.transact(batch); err == nil {
 			return left
 		}
-		if errors.Is(err, errUnknown) || !errors.Is(classify(err), eventstore.ErrUnavailable) || w.s.closed() {
+		if errors.Is(err, errUnknown) || !errors.Is(classify(err), eventstore.ErrUnavailable) || w.s.queue.Closed() {
 			break
 		}
 		var refused *pgconn.ConnectError
@@ -125,11 +125,11 @@ func (w *writer) transact(batch []*request) (left *request, err error) {
 	}
 	w.remember(d)
 	for i, r := range batch {
-		if r.next = ended[i]; r.next < len(r.units) {
+		if r.Next = ended[i]; r.Next < len(r.Units) {
 			left = r
 			continue
 		}
-		close(r.done)
+		r.Answer()
 	}
 	return left, nil
 }
@@ -154,23 +154,23 @@ func (w *writer) fill(ctx context.Context, d *plan.Draft, batch []*request) (bes
 	effects := w.effects(ctx, &beside)
 	ended = make([]int, len(batch))
 	for i, r := range batch {
-		end := r.next + r.take
-		if r.err = nil; r.fence != nil {
-			if r.err, err = w.fenced(ctx, r.fence); err != nil {
+		end := r.Next + r.take
+		if r.Err = nil; r.Fence != nil {
+			if r.Err, err = w.fenced(ctx, r.Fence); err != nil {
 				return false, nil, err
 			}
-			if r.err != nil {
-				ended[i] = len(r.units)
+			if r.Err != nil {
+				ended[i] = len(r.Units)
 				continue
 			}
 		}
-		for ended[i] = r.next; ended[i] < end; ended[i]++ {
-			u := r.units[ended[i]]
-			if err := d.Add(context.WithoutCancel(r.ctx), u, effects); err != nil {
+		for ended[i] = r.Next; ended[i] < end; ended[i]++ {
+			u := r.Units[ended[i]]
+			if err := d.Add(context.WithoutCancel(r.Ctx), u, effects); err != nil {
 				return false, nil, err
 			}
-			if u.Result.Status == eventstore.Refused && r.ordered {
-				ended[i] = len(r.units)
+			if u.Result.Status == eventstore.Refused && r.Ordered {
+				ended[i] = len(r.Units)
 				break
 			}
 		}
@@ -248,7 +248,7 @@ func (w *writer) resolve(d *plan.Draft, beside bool, cause error) error {
 		case <-time.After(pause):
 			continue
 		case <-ctx.Done():
-		case <-w.s.closing:
+		case <-w.s.queue.Closing():
 		}
 		return fmt.Errorf("%w: %w", errUnknown, errors.Join(cause, last))
 	}

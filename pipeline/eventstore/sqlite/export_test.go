@@ -22,7 +22,7 @@ func ShortWAL(cleanup func(func())) {
 
 // WaitQueued returns when n requests wait for the committer.
 func WaitQueued(s *Store, n int) {
-	for len(s.queue) < n {
+	for s.queue.Len() < n {
 		runtime.Gosched()
 	}
 }

@@ -36,13 +36,13 @@ func (s *Store) WaitOutbox(ctx context.Context) error {
 	defer close(stop)
 	go func() {
 		select {
-		case <-s.closing:
+		case <-s.queue.Closing():
 			cancel()
 		case <-stop:
 		}
 	}()
 	err := s.outbox.WaitOutbox(ctx)
-	if s.closed() {
+	if s.queue.Closed() {
 		return eventstore.ErrClosed
 	}
 	return classify(err)

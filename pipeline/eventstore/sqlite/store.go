@@ -22,6 +22,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/live"
+	"github.com/leatdev/leat/pipeline/eventstore/queue"
 	"github.com/leatdev/leat/pipeline/outbox/rows"
 	"github.com/leatdev/leat/pipeline/table"
 	tables "github.com/leatdev/leat/pipeline/table/sqlite"
@@ -66,11 +67,9 @@ type Store struct {
 	ends  live.Ends
 	ring  live.Ring
 
-	queue   chan *request
-	closing chan struct{} // closed by Close
-	stopped chan struct{} // closed when the committer has ended
-	once    sync.Once
-	err     error // of Close
+	queue *queue.Queue[*request]
+	once  sync.Once
+	err   error // of Close
 
 	w      *writer
 	check  *checkpointer
@@ -100,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 			err = errors.Join(fmt.Errorf("sqlite: open %s: %w", s.path, err), s.letGo())
 		}
 	}()
-	s.queue, s.closing, s.stopped = make(chan *request, 256), make(chan struct{}), make(chan struct{})
+	s.queue = queue.New[*request]()
 	s.pool = make(chan *conn, readers)
 	if cfg.ReadOnly {
 		return s, s.openForReading(ctx)
@@ -151,7 +150,7 @@ func (s *Store) openForWriting(ctx context.Context) error {
 	s.check = newCheckpointer(s)
 	s.tables = tables.New(s.readers, s.writeTables, s.parkFor)
 	s.outbox = rows.NewSQLite(s.readers, rows.Table, s.writeRows)
-	go s.w.run()
+	go s.queue.Run(s.w.room, s.w.serve, s.w.finish)
 	go s.check.run()
 	return nil
 }
@@ -184,7 +183,7 @@ func (s *Store) openForReading(ctx context.Context) error {
 	}
 	s.tables = tables.New(s.readers, s.writeTables, s.parkFor)
 	s.outbox = rows.NewSQLite(s.readers, rows.Table, s.writeRows)
-	close(s.stopped)
+	s.queue.Idle()
 	return s.refresh(ctx)
 }
 
@@ -224,8 +223,7 @@ func open(path, mode string, pragmas ...string) *sql.DB {
 // queue gets ErrClosed.
 func (s *Store) Close() error {
 	s.once.Do(func() {
-		close(s.closing)
-		<-s.stopped
+		s.queue.Close()
 		s.err = s.letGo()
 		s.ends.Close()
 	})
@@ -264,15 +262,6 @@ func (s *Store) letGo() error {
 	return errors.Join(errs...)
 }
 
-func (s *Store) closed() bool {
-	select {
-	case <-s.closing:
-		return true
-	default:
-		return false
-	}
-}
-
 // Head implements eventstore.Log.
 func (s *Store) Head(ctx context.Context) (eventstore.Head, error) {
 	if err := s.ready(ctx); err != nil {
@@ -287,7 +276,7 @@ func (s *Store) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.closed() {
+	if s.queue.Closed() {
 		return eventstore.ErrClosed
 	}
 	if s.cfg.ReadOnly {
@@ -307,7 +296,7 @@ func (s *Store) reader(ctx context.Context) (*conn, error) {
 }
 
 func (s *Store) release(c *conn) {
-	if !s.closed() {
+	if !s.queue.Closed() {
 		select {
 		case s.pool <- c:
 			return

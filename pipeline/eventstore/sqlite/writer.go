@@ -4,83 +4,36 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/plan"
+	"github.com/leatdev/leat/pipeline/eventstore/queue"
 	tables "github.com/leatdev/leat/pipeline/table/sqlite"
-)
-
-// What one transaction takes at most. There is no timer: a caller who comes alone waits for nobody.
-const (
-	groupUnits = 4096
-	groupBytes = 4 << 20
 )
 
 // request is a call that waits for the committer: units, or a job.
 type request struct {
-	ctx     context.Context
-	units   []*eventstore.Unit
-	next    int // of units: those before it are answered
-	ordered bool
-	fence   *eventstore.Lease
+	queue.Commit
 	// job runs in a savepoint; its error takes back what it did and is given to its caller alone.
 	job func(c *conn) error
-
-	err   error
-	state atomic.Int32 // waiting, taken or withdrawn
-	done  chan struct{}
 }
 
-const (
-	waiting int32 = iota
-	taken
-	withdrawn
-)
-
-// submit puts a request into the queue and waits until it is answered. Once the committer has taken it, it is waited
-// for whatever happens to ctx: the units' memory is the committer's until then.
+// submit waits until a request is answered.
 func (s *Store) submit(r *request) error {
-	if err := r.ctx.Err(); err != nil {
+	if err := r.Ctx.Err(); err != nil {
 		return err
 	}
 	if s.cfg.ReadOnly {
 		return eventstore.ErrReadOnly
 	}
-	r.done = make(chan struct{})
-	select {
-	case <-s.closing:
-		return eventstore.ErrClosed
-	default:
-	}
-	select {
-	case s.queue <- r:
-	case <-s.closing:
-		return eventstore.ErrClosed
-	case <-r.ctx.Done():
-		return r.ctx.Err()
-	}
-	select {
-	case <-r.done:
-		return r.err
-	case <-r.ctx.Done():
-		if r.state.CompareAndSwap(waiting, withdrawn) {
-			return r.ctx.Err()
-		}
-	case <-s.stopped:
-		if r.state.CompareAndSwap(waiting, withdrawn) {
-			return eventstore.ErrClosed
-		}
-	}
-	<-r.done
-	return r.err
+	return s.queue.Submit(r.Ctx, r)
 }
 
 // do runs a job in a transaction that it may share with others.
 func (s *Store) do(ctx context.Context, job func(c *conn) error) error {
-	return s.submit(&request{ctx: ctx, job: job})
+	return s.submit(&request{Commit: queue.Commit{Ctx: ctx}, job: job})
 }
 
 // writeTables is the tables' way to the writer.
@@ -96,7 +49,7 @@ func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventsto
 	if len(units) == 0 {
 		return s.ready(ctx)
 	}
-	return s.submit(&request{ctx: ctx, units: units, ordered: o.Ordered, fence: o.Fence})
+	return s.submit(&request{Commit: queue.Commit{Ctx: ctx, Units: units, Ordered: o.Ordered, Fence: o.Fence}})
 }
 
 // writer is the committer: it owns the one connection that writes.
@@ -104,8 +57,9 @@ type writer struct {
 	s *Store
 	c *conn
 
-	gate chan struct{} // taken by each transaction, and by the checkpointer when it needs a pause
-	enc  encoder
+	gate  chan struct{} // taken by each transaction, and by the checkpointer when it needs a pause
+	bytes int           // about what the batch under way writes
+	enc   encoder
 
 	head      int64
 	committed time.Time
@@ -163,86 +117,42 @@ func readEnd(ctx context.Context, c *conn) (e end, err error) {
 	return e, nil
 }
 
-// run serves the queue until the store is closed.
-func (w *writer) run() {
-	defer close(w.s.stopped)
-	var left *request // what is too much for one transaction comes first in the next
-	for {
-		first := left
-		if left = nil; first == nil {
-			select {
-			case first = <-w.s.queue:
-			case <-w.s.closing:
-				w.finish()
-				return
-			}
-		}
-		runtime.Gosched() // callers who were just answered come back before the transaction starts
-		var batch []*request
-		units, bytes := 0, 0
-		for r := first; r != nil; {
-			if r.state.CompareAndSwap(waiting, taken) || r.state.Load() == taken {
-				batch = append(batch, r)
-				units += len(r.units) - r.next + 1
-				bytes += r.size()
-			}
-			if r = nil; units < groupUnits && bytes < groupBytes {
-				select {
-				case r = <-w.s.queue:
-				default:
-				}
-			}
-		}
-		if len(batch) == 0 {
-			continue
-		}
-		w.gate <- struct{}{}
-		left = w.serve(batch)
-		<-w.gate
-		w.s.check.committed(bytes + 1024)
+// room counts what goes into one transaction.
+func (w *writer) room() func(*request) bool {
+	runtime.Gosched() // callers who were just answered come back before the transaction starts
+	units := 0
+	w.bytes = 0
+	return func(r *request) bool {
+		units += len(r.Units) - r.Next + 1
+		w.bytes += r.size()
+		return units < queue.MaxUnits && w.bytes < queue.MaxBytes
 	}
 }
 
 // size is about what the request's open units write.
 func (r *request) size() int {
 	n := 0
-	for _, u := range r.units[r.next:] {
-		n += unitSize(u)
-		if n > groupBytes {
+	for _, u := range r.Units[r.Next:] {
+		n += queue.UnitSize(u)
+		if n > queue.MaxBytes {
 			break
 		}
 	}
 	return n
 }
 
-func unitSize(u *eventstore.Unit) int {
-	n := 64
-	for i := range u.Appends {
-		for j := range u.Appends[i].Events {
-			e := &u.Appends[i].Events[j]
-			n += max(len(e.Raw), len(e.Data)) + len(e.Metadata) + 192
-		}
-	}
-	for i := range u.Park {
-		n += len(u.Park[i].Payload) + 512
-	}
-	return n
+// serve commits a batch while the checkpointer waits, and answers all but a request that it gives back with units still
+// open.
+func (w *writer) serve(batch []*request) (left *request) {
+	w.gate <- struct{}{}
+	left = w.commit(batch)
+	<-w.gate
+	w.s.check.committed(w.bytes + 1024)
+	return left
 }
 
-// finish answers what is still in the queue, and writes the index, so that the next start has nothing to find again.
+// finish writes the index, so that the next start has nothing to find again.
 func (w *writer) finish() {
-	for {
-		select {
-		case r := <-w.s.queue:
-			if r.state.CompareAndSwap(waiting, taken) {
-				r.err = eventstore.ErrClosed
-				close(r.done)
-			}
-			continue
-		default:
-		}
-		break
-	}
 	if w.broken {
 		return
 	}
@@ -277,8 +187,7 @@ func (w *writer) flushAll() error {
 	return nil
 }
 
-// serve commits a batch and answers it, all but a request that it gives back with units still open.
-func (w *writer) serve(batch []*request) (left *request) {
+func (w *writer) commit(batch []*request) (left *request) {
 	if w.broken {
 		if err := w.mend(); err != nil {
 			answer(batch, err)
@@ -305,11 +214,7 @@ func (w *writer) serve(batch []*request) (left *request) {
 
 func answer(batch []*request, err error) {
 	for _, r := range batch {
-		for _, u := range r.units[r.next:] {
-			u.Result = eventstore.Result{}
-		}
-		r.err = err
-		close(r.done)
+		r.Fail(err)
 	}
 }
 
@@ -372,12 +277,12 @@ func (w *writer) transact(batch []*request) (left *request, err error) {
 	w.committedAll(d, x, slices)
 	for i, r := range batch {
 		if r.job != nil {
-			r.err = classify(jobs[i])
-		} else if r.next = ends[i]; r.next < len(r.units) {
+			r.Err = classify(jobs[i])
+		} else if r.Next = ends[i]; r.Next < len(r.Units) {
 			left = r
 			continue
 		}
-		close(r.done)
+		r.Answer()
 	}
 	return left, nil
 }
@@ -398,29 +303,29 @@ func (w *writer) fill(d *plan.Draft, batch []*request, ends []int, jobs []error)
 			}
 			continue
 		}
-		if r.err = nil; r.fence != nil {
-			l, err := lease(w.c, r.fence.Name)
+		if r.Err = nil; r.Fence != nil {
+			l, err := lease(w.c, r.Fence.Name)
 			if err != nil {
 				return false, 0, err
 			}
-			if r.err = plan.CheckFence(l, r.fence); r.err != nil {
-				ends[i] = len(r.units)
+			if r.Err = plan.CheckFence(l, r.Fence); r.Err != nil {
+				ends[i] = len(r.Units)
 				continue
 			}
 		}
-		ctx := context.WithoutCancel(r.ctx)
-		for ends[i] = r.next; ends[i] < len(r.units); ends[i]++ {
-			u := r.units[ends[i]]
-			if i == len(batch)-1 && units > 0 && (units >= groupUnits || bytes >= groupBytes) {
+		ctx := context.WithoutCancel(r.Ctx)
+		for ends[i] = r.Next; ends[i] < len(r.Units); ends[i]++ {
+			u := r.Units[ends[i]]
+			if i == len(batch)-1 && units > 0 && (units >= queue.MaxUnits || bytes >= queue.MaxBytes) {
 				break
 			}
 			if err := d.Add(ctx, u, effects); err != nil {
 				return false, 0, err
 			}
 			units++
-			bytes += unitSize(u)
-			if u.Result.Status == eventstore.Refused && r.ordered {
-				ends[i] = len(r.units)
+			bytes += queue.UnitSize(u)
+			if u.Result.Status == eventstore.Refused && r.Ordered {
+				ends[i] = len(r.Units)
 				break
 			}
 		}
