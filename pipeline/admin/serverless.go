@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -429,8 +428,7 @@ func (p place) compare(q place) int {
 	return cmp.Or(p.updated.Compare(q.updated), cmp.Compare(p.id, q.id))
 }
 
-// serverlessListStreams gives a page of a type's streams. All streams of the type are looked at for each page, and one page
-// of them is held.
+// serverlessListStreams gives a page of a type's streams in the order of their updates.
 func serverlessListStreams(r *http.Request, st eventstore.Store) (int, any, error) {
 	t, err := serverlessType(r)
 	if err != nil {
@@ -449,22 +447,9 @@ func serverlessListStreams(r *http.Request, st eventstore.Store) (int, any, erro
 			return 0, nil, err
 		}
 	}
-	var first []serverlessStream // the page, and one more
-	at := func(s *serverlessStream) place { return place{s.UpdatedAt, s.StreamID} }
-	for i, err := range st.Streams(r.Context(), eventstore.StreamsOptions{Type: t}) {
-		if err != nil {
-			return 0, nil, err
-		}
-		s := serverlessStreamOf(i)
-		if s.UpdatedAt.Before(since) || behind != nil && at(&s).compare(*behind) <= 0 {
-			continue
-		}
-		if len(first) > serverlessPage && at(&s).compare(at(&first[serverlessPage])) >= 0 {
-			continue
-		}
-		where, _ := slices.BinarySearchFunc(first, at(&s), func(have serverlessStream, p place) int { return at(&have).compare(p) })
-		first = slices.Insert(first, where, s)
-		first = first[:min(len(first), serverlessPage+1)]
+	first, err := updatedStreams(r.Context(), st, t, since, behind)
+	if err != nil {
+		return 0, nil, err
 	}
 	var out serverlessStreams
 	page := &out.StreamPage

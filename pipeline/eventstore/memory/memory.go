@@ -234,6 +234,11 @@ func (s *Store) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.S
 	}
 }
 
+// Updated implements eventstore.Updates.
+func (s *Store) Updated(ctx context.Context, typ string, since time.Time, most int64) iter.Seq2[eventstore.StreamInfo, error] {
+	return eventstore.Walk(ctx, s, typ, since, most)
+}
+
 func less(a, b event.Stream) bool { return a.Type < b.Type || a.Type == b.Type && a.ID < b.ID }
 
 // Verify implements eventstore.Store.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -328,10 +329,34 @@ func (s *Store) revisions(ctx context.Context, name event.Stream, key, from, to 
 	return events, bytes, err
 }
 
+// selectInfos takes where to begin, where to end (” and ”: nowhere), a type (”: all), a prefix and how many. Ids that
+// start alike are neighbours in the index, so that a prefix within a type is a range of it.
 const selectInfos = `SELECT s.type, s.id, f.committed, l.revision, l.committed FROM leat_streams s
 CROSS JOIN LATERAL (SELECT committed FROM leat_events e WHERE e.position = s.key OFFSET 0) f
 CROSS JOIN LATERAL (SELECT revision, committed FROM leat_events e WHERE e.stream = s.key ORDER BY revision DESC LIMIT 1) l
-WHERE (s.type, s.id) > ($1, $2) AND ($3 = '' OR s.type = $3) AND starts_with(s.id, $4) ORDER BY s.type, s.id LIMIT $5`
+WHERE (s.type, s.id) > ($1, $2) AND ($3 = '' OR s.type = $3) AND starts_with(s.id, $4) %s ORDER BY s.type, s.id LIMIT $5`
+
+var (
+	selectAnyInfos  = fmt.Sprintf(selectInfos, "")
+	selectNearInfos = fmt.Sprintf(selectInfos, "AND s.type = $3 AND s.id >= $4 AND ($6 = '' OR s.id < $6)")
+)
+
+// behindPrefix gives the first text behind all that start with a prefix, "" where there is none.
+func behindPrefix(prefix string) string {
+	r := []rune(prefix)
+	for i := len(r) - 1; i >= 0; i-- {
+		switch r[i] {
+		case utf8.MaxRune:
+			continue // what follows those of this rune follows those of the one before it
+		case 0xd7ff:
+			r[i] = 0xe000
+		default:
+			r[i]++
+		}
+		return string(r[:i+1])
+	}
+	return ""
+}
 
 // Streams implements eventstore.Log.
 func (s *Store) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.Seq2[eventstore.StreamInfo, error] {
@@ -347,7 +372,11 @@ func (s *Store) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.S
 				limit = min(limit, o.Max-n)
 			}
 			var infos []eventstore.StreamInfo
-			err := s.query(ctx, selectInfos, []any{typ, id, escape(o.Type), prefix, limit}, func(rows pgx.Rows) error {
+			query, args := selectAnyInfos, []any{typ, id, escape(o.Type), prefix, limit}
+			if o.Type != "" && prefix != "" {
+				query, args = selectNearInfos, append(args, behindPrefix(prefix))
+			}
+			err := s.query(ctx, query, args, func(rows pgx.Rows) error {
 				var i eventstore.StreamInfo
 				if err := rows.Scan(&typ, &id, &i.Created, &i.Revision, &i.Updated); err != nil {
 					return err

@@ -20,3 +20,17 @@ func FuzzEscape(f *testing.F) {
 		}
 	})
 }
+
+func TestBehindPrefix(t *testing.T) {
+	for prefix, want := range map[string]string{"a": "b", "a\U0010ffff": "b", "\U0010ffff": "", "": "", "x\ud7ff": "x\ue000", "é": "ê", "a\x7f": "a\u0080"} {
+		got := behindPrefix(prefix)
+		if got != want {
+			t.Errorf("behind %q lies %q, want %q", prefix, got, want)
+		}
+		for _, s := range []string{prefix, prefix + "\U0010ffff\U0010ffff", prefix + "z"} {
+			if got != "" && s >= got {
+				t.Errorf("%q starts with %q and is not before %q", s, prefix, got)
+			}
+		}
+	}
+}

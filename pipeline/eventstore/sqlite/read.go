@@ -327,7 +327,7 @@ func (s *Store) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.S
 			}, nil) && n != o.Max
 		}
 		for after := o.After; ; {
-			stored, err := s.storedStreams(ctx, o.Type, after)
+			stored, err := s.storedStreams(ctx, o.Type, o.Prefix, after)
 			for i := range stored {
 				h := &stored[i]
 				for len(fresh) > 0 && compare(fresh[0].name, h.name) <= 0 {
@@ -366,6 +366,11 @@ func (s *Store) Streams(ctx context.Context, o eventstore.StreamsOptions) iter.S
 	}
 }
 
+// Updated implements eventstore.Updates.
+func (s *Store) Updated(ctx context.Context, typ string, since time.Time, most int64) iter.Seq2[eventstore.StreamInfo, error] {
+	return eventstore.Walk(ctx, s, typ, since, most)
+}
+
 func chosen(name event.Stream, o eventstore.StreamsOptions) bool {
 	return (o.Type == "" || name.Type == o.Type) && strings.HasPrefix(name.ID, o.Prefix) && compare(o.After, name) < 0
 }
@@ -377,10 +382,14 @@ func compare(a, b event.Stream) int {
 	return strings.Compare(a.ID, b.ID)
 }
 
-func (s *Store) storedStreams(ctx context.Context, typ string, after event.Stream) (out []head, err error) {
+func (s *Store) storedStreams(ctx context.Context, typ, prefix string, after event.Stream) (out []head, err error) {
 	query, args := "SELECT type, id, revision, created, updated FROM leat_streams WHERE (type, id) > (?, ?)", []any{after.Type, after.ID}
 	if typ != "" {
 		query, args = query+" AND type = ?", append(args, typ)
+	}
+	if typ != "" && prefix != "" {
+		// Ids that start so are neighbours. SQLite compares the bytes of text; 0xff is in no UTF-8.
+		query, args = query+" AND id >= ? AND id < ?", append(args, prefix, prefix+"\xff")
 	}
 	err = s.read(ctx, func(c *conn) error {
 		return c.each(ctx, query+" ORDER BY type, id LIMIT 1000", func(row []driver.Value) (bool, error) {

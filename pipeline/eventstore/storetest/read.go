@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -273,6 +274,10 @@ func testStreams(f *fixture) {
 		{so{Type: "a", Prefix: "x%"}, "a/x%1"},
 		{so{Prefix: "1"}, "B/1 ab/1 b/10"},
 		{so{Type: "a", Prefix: "xé"}, "a/xé"},
+		{so{Type: "a", Prefix: "x"}, "a/x%1 a/x_1 a/xé"},
+		{so{Type: "a", Prefix: "x", After: stream("a/x%1"), Max: 1}, "a/x_1"},
+		{so{Type: "a", Prefix: "x%1z"}, ""},
+		{so{Type: "a", Prefix: "y"}, ""},
 		{so{After: stream("a/x_1")}, "a/xé ab/1 b/10 b/2"},
 		{so{After: stream("a/x_1"), Max: 2}, "a/xé ab/1"},
 		{so{Type: "b", After: stream("b/10")}, "b/2"},
@@ -285,6 +290,60 @@ func testStreams(f *fixture) {
 	f.same(collect(f, f.s.Streams(f.ctx, so{After: stream("b/10")})), []eventstore.StreamInfo{
 		{Stream: stream("b/2"), Revision: 3, Created: start, Updated: start.Add(time.Minute)},
 	})
+}
+
+// testUpdated lists streams by their last events.
+func testUpdated(f *fixture) {
+	u, ok := f.s.(eventstore.Updates)
+	if !ok {
+		f.Skip("the store lists streams by their names alone")
+	}
+	var times []time.Time
+	for _, s := range []string{"a/1", "a/2", "b/1", "a/3", "a/1", "a/é\x00", "a/4", "a/4", "a/2"} {
+		f.pass(time.Minute)
+		f.append(s, fmt.Sprint("e", len(times)))
+		h, err := f.s.Head(f.ctx)
+		f.ok(err)
+		times = append(times, h.Committed)
+	}
+	list := func(typ string, since time.Time, most int64) string {
+		var out []string
+		for i, err := range u.Updated(f.ctx, typ, since, most) {
+			if errors.Is(err, eventstore.ErrFar) {
+				out = append(out, "far")
+				break
+			}
+			f.ok(err)
+			if i.Updated.Before(since) {
+				f.Errorf("%+v is before %s", i, since)
+			}
+			out = append(out, fmt.Sprint(i.Stream.ID, "@", i.Revision))
+		}
+		return strings.Join(out, " ")
+	}
+	for _, tt := range []struct {
+		typ   string
+		since time.Time
+		most  int64
+		want  string
+	}{
+		{"a", time.Time{}, 100, "3@1 1@2 é\x00@1 4@2 2@2"},
+		{"b", time.Time{}, 100, "1@1"},
+		{"c", time.Time{}, 100, ""},
+		{"a", times[4], 100, "1@2 é\x00@1 4@2 2@2"},
+		{"a", times[4].Add(time.Microsecond), 100, "é\x00@1 4@2 2@2"},
+		{"a", times[8].Add(time.Microsecond), 100, ""},
+		{"a", time.Time{}, 9, "3@1 1@2 é\x00@1 4@2 2@2"},
+		{"a", time.Time{}, 5, "3@1 1@2 far"},
+		{"a", times[4], 4, "1@2 é\x00@1 4@2 far"},
+	} {
+		if got := list(tt.typ, tt.since, tt.most); got != tt.want {
+			f.Errorf("%s since %s, at most %d: %q, want %q", tt.typ, tt.since, tt.most, got, tt.want)
+		}
+	}
+	for range u.Updated(f.ctx, "a", time.Time{}, 100) {
+		break
+	}
 }
 
 // testTime lets the clock jump about: what is committed never goes back.

@@ -66,6 +66,7 @@ func Run(t *testing.T, f Features, open Open) {
 		{"Reads", testReads, false},
 		{"ReadsFromAnywhere", testReadsFromAnywhere, false},
 		{"Streams", testStreams, f.NoNames},
+		{"Updated", testUpdated, f.NoNames},
 		{"Time", testTime, false},
 		{"Dense", testDense, false},
 		{"Subscribe", testSubscribe, false},
