@@ -63,6 +63,7 @@ type sharedHead struct {
 	name     event.Stream
 	revision int64
 	updated  time.Time
+	err      error // it cannot be read
 }
 
 func readSharedHead(i item) (sharedHead, error) {
@@ -84,7 +85,7 @@ func sharedTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // names reports whether a stream is in the shared table.
 func (h *shared) names(name event.Stream) bool { return h != nil && serverless.Names(name) }
 
-// heads reads heads by their ids; one that is not there is left out.
+// heads reads heads by their ids; one that is not there is left out, one that cannot be read has its error.
 func (h *shared) heads(ctx context.Context, ids []string) (map[string]sharedHead, error) {
 	keys := make([]item, len(ids))
 	for n, id := range ids {
@@ -97,9 +98,7 @@ func (h *shared) heads(ctx context.Context, ids []string) (map[string]sharedHead
 	out := map[string]sharedHead{}
 	for _, i := range found {
 		head, err := readSharedHead(i)
-		if err != nil {
-			return nil, err
-		}
+		head.err = err
 		out[head.name.ID] = head
 	}
 	return out, nil

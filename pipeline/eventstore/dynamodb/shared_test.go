@@ -285,7 +285,7 @@ func TestSharedVerify(t *testing.T) {
 	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.Table, Poll: time.Hour}}
 	st := openStore(t, cfg)
 	ids := map[string]string{}
-	for _, what := range []string{"sound", "changed", "gone", "cut", "behind", "later"} {
+	for _, what := range []string{"sound", "changed", "gone", "cut", "behind", "broken", "later"} {
 		id, err := l.Create(t.Context(), what, "created", "1")
 		if err != nil {
 			t.Fatal(err)
@@ -315,13 +315,15 @@ func TestSharedVerify(t *testing.T) {
 	drop(ids["cut"], 2)
 	put(lambdatest.Attributes{"PK": lambdatest.S(ids["behind"]), "SK": lambdatest.N(0)}, "SET StreamRevision = :r", lambdatest.Attributes{":r": lambdatest.N(2)})
 
+	put(lambdatest.Attributes{"PK": lambdatest.S(ids["broken"]), "SK": lambdatest.N(0)}, "SET UpdatedAt = :t", lambdatest.Attributes{":t": lambdatest.S("yesterday")})
+
 	found := map[string]string{}
 	v, err := st.Verify(t.Context(), func(f eventstore.Fault) { found[f.Stream.Type] += f.What })
-	if err != nil || v.Faults != 4 {
+	if err != nil || v.Faults != 5 {
 		t.Errorf("%+v, %v", v, err)
 	}
 	for what, words := range map[string]string{
-		"changed": "differ in type or payload", "gone": "does not have the stream", "cut": "a revision is missing in the shared table: 2 of", "behind": "the log has 3 events, the shared table's head says 2",
+		"changed": "differ in type or payload", "gone": "does not have the stream", "cut": "a revision is missing in the shared table: 2 of", "broken": "cannot be read", "behind": "the log has 3 events, the shared table's head says 2",
 	} {
 		if !strings.Contains(found[what], words) {
 			t.Errorf("%s: %q", what, found[what])
@@ -331,7 +333,7 @@ func TestSharedVerify(t *testing.T) {
 	for what, id := range ids {
 		r := commit(t, st, event.Stream{Type: what, ID: id}, eventstore.Any, ev("new", "T", "5"))
 		switch what {
-		case "gone", "behind":
+		case "gone", "behind", "broken":
 			if !errors.Is(r.Err, eventstore.ErrCorrupt) {
 				t.Errorf("%s: %+v", what, r)
 			}
@@ -341,8 +343,19 @@ func TestSharedVerify(t *testing.T) {
 			}
 		}
 	}
+	// In one batch too.
+	one := func(what string) *eventstore.Unit {
+		return &eventstore.Unit{Appends: []eventstore.Append{{Stream: event.Stream{Type: what, ID: ids[what]}, Events: []event.Event{ev("batch", "T", "6")}}}}
+	}
+	batch := []*eventstore.Unit{one("sound"), one("broken"), one("later")}
+	if err := st.Commit(t.Context(), batch, eventstore.CommitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if batch[0].Result.Status != eventstore.Done || batch[1].Result.Status != eventstore.Refused || batch[2].Result.Status != eventstore.Done {
+		t.Errorf("%+v %+v %+v", batch[0].Result, batch[1].Result, batch[2].Result)
+	}
 	// An event that the head does not know of is nobody's: it is said, and not tried for ever.
-	at := lambdatest.Attributes{"PK": lambdatest.S(ids["sound"]), "SK": lambdatest.N(5)}
+	at := lambdatest.Attributes{"PK": lambdatest.S(ids["sound"]), "SK": lambdatest.N(6)}
 	put(at, "SET Payload = :p", lambdatest.Attributes{":p": lambdatest.S("stray")})
 	u := &eventstore.Unit{Appends: []eventstore.Append{{Stream: event.Stream{Type: "sound", ID: ids["sound"]}, Events: []event.Event{ev("z", "T", "1")}}}}
 	if err := st.Commit(t.Context(), []*eventstore.Unit{u}, eventstore.CommitOptions{}); !errors.Is(err, eventstore.ErrCorrupt) {

@@ -50,6 +50,9 @@ func (h *shared) verify(ctx context.Context, revisions map[event.Stream]int64, w
 		for _, name := range part {
 			head, there := heads[name.ID]
 			switch {
+			case head.err != nil:
+				fault(name, "%v", head.err)
+				continue
 			case !there:
 				fault(name, "the shared table does not have the stream")
 				continue

@@ -85,7 +85,10 @@ func (h *shared) current(ctx context.Context, name event.Stream) error {
 		return err
 	}
 	head, ok := heads[name.ID]
-	if !ok || head.name != name {
+	if !ok || head.err != nil {
+		return head.err
+	}
+	if head.name != name {
 		return nil
 	}
 	_, err = h.takeIn(ctx, name, head.revision)
@@ -136,6 +139,8 @@ func (w *writer) meet(ctx context.Context, batch []*request, counts []int, why m
 			have = st.revision
 		}
 		switch {
+		case head.err != nil:
+			why[name] = bar{err: head.err, always: true}
 		case there && head.name != name && have == 0:
 			why[name] = bar{err: errOtherType(name.ID, head.name.Type)}
 		case !there && have > 0, there && head.name != name, there && head.revision < have:
