@@ -339,6 +339,14 @@ func (f *fleet) unsettled() string {
 	if !found {
 		return fmt.Sprintf("line %d is not in the log", last)
 	}
+	// What a client gave up waiting for may still be under way, and is in the log a moment later.
+	for i := range f.replicas {
+		for _, p := range f.status(i).Pipelines {
+			if p.Name != "ticks" && p.Flight > 0 {
+				return fmt.Sprintf("replica %d has %d events of %s in hand", i, p.Flight, p.Name)
+			}
+		}
+	}
 	code, body := get("http://" + f.addrs[0] + "/api/v1/status")
 	var status pipeline.Status
 	if err := json.Unmarshal([]byte(body), &status); code != http.StatusOK || err != nil {
