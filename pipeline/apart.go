@@ -70,7 +70,7 @@ func (a *apart) left(park []parkedEvent) []parkedEvent {
 // early reports whether entries must not be sent again yet, as the relay has not passed all of them.
 func (r *relay) early() bool {
 	t, ok := r.target.(*tableTarget)
-	return ok && t.apart != nil && t.apart.upTo > r.position.Load()
+	return ok && ((t.apart != nil && t.apart.upTo > r.position.Load()) || t.keptTo > r.position.Load())
 }
 
 // passed forgets the entries ahead once the relay has passed them, and takes up what waited for that.

@@ -191,12 +191,17 @@ func (r *relay) remember(ctx context.Context) error {
 	if err := r.adopt(ctx); err != nil {
 		return err
 	}
+	var before []int64
 	for e, err := range r.pipe.store.ListParked(ctx, poison.Filter{Relay: r.plan.id}) {
 		if err != nil {
 			return fmt.Errorf("pipeline: list parked events: %w", err)
 		}
 		if t, ok := r.target.(*tableTarget); ok {
 			t.apart.note(e.Position, r.position.Load())
+			if t.comesAgain(&e, r.position.Load()) {
+				before = append(before, e.ID)
+				continue
+			}
 		}
 		r.holdAt(e.Stream, e.Position)
 		if e.State == poison.Waiting && r.setsAside() && !r.holding.waiting(e.Stream) {
@@ -205,6 +210,13 @@ func (r *relay) remember(ctx context.Context) error {
 		if e.State != poison.Parked {
 			r.poke()
 		}
+	}
+	if len(before) == 0 {
+		return nil
+	}
+	r.pipe.log.Info("the table is built anew: events that were parked under its earlier version are tried again in their turn", "relay", r.plan.name, "events", len(before))
+	if err := r.target.commit(ctx, r, -1, nil, before); err != nil && !errors.Is(err, eventstore.ErrGone) {
+		return err
 	}
 	return nil
 }

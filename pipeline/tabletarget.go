@@ -19,7 +19,10 @@ type tableTarget struct {
 	def      *table.Def
 	logID    string
 	building bool
-	apart    *apart // nil where the table lies beside the store
+	// kept are events that stay parked, with what a person made of them, although the table comes to them once more.
+	kept   map[int64]bool
+	keptTo int64  // the last of them, until the table has passed it
+	apart  *apart // nil where the table lies beside the store
 }
 
 func (p *pipe) newTableTarget(rp *relayPlan) (*tableTarget, error) {
@@ -81,6 +84,30 @@ func (t *tableTarget) open(ctx context.Context, r *relay, from int64) (int64, er
 	return info.Position, t.swap(ctx, r)
 }
 
+// comesAgain reports whether a parked event lies ahead of the table, which is therefore another than the one for which it was
+// parked: beside the store's own tables an entry is written with the checkpoint that passes it. What a person has edited stays.
+func (t *tableTarget) comesAgain(e *poison.Entry, position int64) bool {
+	if t.apart != nil || e.Position <= position {
+		return false
+	}
+	if e.Edited {
+		if t.kept == nil {
+			t.kept = map[int64]bool{}
+		}
+		t.kept[e.Position], t.keptTo = true, max(t.keptTo, e.Position)
+		return false
+	}
+	return true
+}
+
+// left leaves out what stays parked as it is.
+func (t *tableTarget) left(park []parkedEvent) []parkedEvent {
+	if len(t.kept) == 0 {
+		return park
+	}
+	return slices.DeleteFunc(slices.Clone(park), func(e parkedEvent) bool { return t.kept[e.Position] })
+}
+
 func (t *tableTarget) close() error { return nil }
 
 // eager: a table that was built beside is swapped once it has caught up, also with a log that ends with events of others.
@@ -91,7 +118,7 @@ func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) (int64, 
 	if err != nil {
 		return 0, err
 	}
-	w.Park = upTo(to, entries(t.apart.left(g.park), parked))
+	w.Park = upTo(to, entries(t.left(t.apart.left(g.park)), parked))
 	if err := t.apply(ctx, r, w, to); err != nil {
 		return 0, err
 	}
@@ -119,7 +146,7 @@ func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64
 	leave := project.Options{
 		Skip: func(src int) bool {
 			e := &g.events[src]
-			if t.apart.has(e.Position) {
+			if t.apart.has(e.Position) || t.kept[e.Position] {
 				return true
 			}
 			if !r.waits(e) {
@@ -203,6 +230,11 @@ func (t *tableTarget) apply(ctx context.Context, r *relay, w *table.Write, to in
 	r.saved = r.pipe.now()
 	if t.apart != nil {
 		t.apart.passed(r)
+	}
+	if t.keptTo > 0 && to >= t.keptTo {
+		t.keptTo = 0
+		clear(t.kept)
+		r.poke()
 	}
 	return nil
 }
