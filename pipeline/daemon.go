@@ -118,8 +118,8 @@ func New(cfg *config.Config, o Options) *Daemon {
 		o.Stdout = os.Stdout
 	}
 	if o.OpenStore == nil {
-		o.OpenStore = func(ctx context.Context, _ string, p config.Plugin) (eventstore.Store, error) {
-			return eventstore.Open(ctx, p, eventstore.Env{Log: o.Log, Now: o.Now})
+		o.OpenStore = func(ctx context.Context, name string, p config.Plugin) (eventstore.Store, error) {
+			return eventstore.Open(ctx, p, eventstore.Env{Log: o.Log, Now: o.Now, Metrics: o.Metrics.Store(name)})
 		}
 	}
 	if o.OpenDatabase == nil {

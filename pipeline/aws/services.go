@@ -91,24 +91,27 @@ func NewSNS(cfg sdk.Config) *SNS {
 
 // DynamoDB holds the calls that leat makes.
 type DynamoDB struct {
-	CreateTable        call[dynamodb.CreateTableInput, dynamodb.CreateTableOutput, dynamodb.Options]
-	DescribeTable      call[dynamodb.DescribeTableInput, dynamodb.DescribeTableOutput, dynamodb.Options]
-	GetItem            call[dynamodb.GetItemInput, dynamodb.GetItemOutput, dynamodb.Options]
-	PutItem            call[dynamodb.PutItemInput, dynamodb.PutItemOutput, dynamodb.Options]
-	UpdateItem         call[dynamodb.UpdateItemInput, dynamodb.UpdateItemOutput, dynamodb.Options]
-	DeleteItem         call[dynamodb.DeleteItemInput, dynamodb.DeleteItemOutput, dynamodb.Options]
-	Query              call[dynamodb.QueryInput, dynamodb.QueryOutput, dynamodb.Options]
-	Scan               call[dynamodb.ScanInput, dynamodb.ScanOutput, dynamodb.Options]
-	BatchGetItem       call[dynamodb.BatchGetItemInput, dynamodb.BatchGetItemOutput, dynamodb.Options]
-	BatchWriteItem     call[dynamodb.BatchWriteItemInput, dynamodb.BatchWriteItemOutput, dynamodb.Options]
-	TransactWriteItems call[dynamodb.TransactWriteItemsInput, dynamodb.TransactWriteItemsOutput, dynamodb.Options]
+	CreateTable   call[dynamodb.CreateTableInput, dynamodb.CreateTableOutput, dynamodb.Options]
+	DescribeTable call[dynamodb.DescribeTableInput, dynamodb.DescribeTableOutput, dynamodb.Options]
+	// DescribeContinuousBackups and DescribeTimeToLive are for leat doctor.
+	DescribeContinuousBackups call[dynamodb.DescribeContinuousBackupsInput, dynamodb.DescribeContinuousBackupsOutput, dynamodb.Options]
+	DescribeTimeToLive        call[dynamodb.DescribeTimeToLiveInput, dynamodb.DescribeTimeToLiveOutput, dynamodb.Options]
+	GetItem                   call[dynamodb.GetItemInput, dynamodb.GetItemOutput, dynamodb.Options]
+	PutItem                   call[dynamodb.PutItemInput, dynamodb.PutItemOutput, dynamodb.Options]
+	UpdateItem                call[dynamodb.UpdateItemInput, dynamodb.UpdateItemOutput, dynamodb.Options]
+	DeleteItem                call[dynamodb.DeleteItemInput, dynamodb.DeleteItemOutput, dynamodb.Options]
+	Query                     call[dynamodb.QueryInput, dynamodb.QueryOutput, dynamodb.Options]
+	Scan                      call[dynamodb.ScanInput, dynamodb.ScanOutput, dynamodb.Options]
+	BatchGetItem              call[dynamodb.BatchGetItemInput, dynamodb.BatchGetItemOutput, dynamodb.Options]
+	BatchWriteItem            call[dynamodb.BatchWriteItemInput, dynamodb.BatchWriteItemOutput, dynamodb.Options]
+	TransactWriteItems        call[dynamodb.TransactWriteItemsInput, dynamodb.TransactWriteItemsOutput, dynamodb.Options]
 }
 
 // NewDynamoDB makes the client of a database service.
 func NewDynamoDB(cfg sdk.Config) *DynamoDB {
 	c := dynamodb.NewFromConfig(cfg)
 	return &DynamoDB{
-		CreateTable: c.CreateTable, DescribeTable: c.DescribeTable, GetItem: c.GetItem, PutItem: c.PutItem, UpdateItem: c.UpdateItem,
+		CreateTable: c.CreateTable, DescribeTable: c.DescribeTable, DescribeContinuousBackups: c.DescribeContinuousBackups, DescribeTimeToLive: c.DescribeTimeToLive, GetItem: c.GetItem, PutItem: c.PutItem, UpdateItem: c.UpdateItem,
 		DeleteItem: c.DeleteItem, Query: c.Query, Scan: c.Scan, BatchGetItem: c.BatchGetItem, BatchWriteItem: c.BatchWriteItem,
 		TransactWriteItems: c.TransactWriteItems,
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/check"
+	"github.com/leatdev/leat/pipeline/metric"
 )
 
 // Env is what a store gets from who opens it.
@@ -17,6 +18,8 @@ type Env struct {
 	Now func() time.Time
 	// ReadOnly opens the store beside a daemon that writes.
 	ReadOnly bool
+	// Metrics takes the store's own numbers; nil: nobody asks for them.
+	Metrics metric.Series
 }
 
 // Checker is implemented by config structs of stores that can look at their surroundings for `leat doctor`: reachable,

@@ -26,3 +26,10 @@ func Gauge(r Registry, name, help string, read func() int64) {
 		r.Gauge(name, help, read)
 	}
 }
+
+// Series takes numbers that have labels of their own beside the ones that say whose they are: those of a store.
+type Series interface {
+	// Counters is one name for several numbers that only grow; the name ends in _total. Read is called at each scrape,
+	// from any goroutine, and shows each with its labels: name, value, name, value …
+	Counters(name, help string, read func(show func(value float64, labels ...string)))
+}

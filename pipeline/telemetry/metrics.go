@@ -23,6 +23,7 @@ type Metrics struct {
 	steering
 	stores  *storeCollector
 	plugins *pluginCollector
+	series  *seriesCollector
 }
 
 var (
@@ -40,7 +41,7 @@ var (
 // NewMetrics makes the metrics of one daemon; version is that of leat_build_info.
 func NewMetrics(version string) *Metrics {
 	r := prom.NewRegistry()
-	m := &Metrics{registry: r, stores: &storeCollector{watched: map[string]StoreFacts{}}, plugins: &pluginCollector{live: map[*Plugin]bool{}}}
+	m := &Metrics{registry: r, stores: &storeCollector{watched: map[string]StoreFacts{}}, plugins: &pluginCollector{live: map[*Plugin]bool{}}, series: &seriesCollector{stores: map[string]*Store{}}}
 
 	m.received = r.Counter("leat_events_received_total", "Source events taken in.", inPipeline...)
 	m.settled = r.Counter("leat_events_settled_total", "Source events that have their outcome; released ones went back to the source.", "pipeline", "outcome")
@@ -72,6 +73,7 @@ func NewMetrics(version string) *Metrics {
 	m.steering = newSteering(r)
 	r.Collect(m.stores.collect)
 	r.Collect(m.plugins.collect)
+	r.Collect(m.series.collect)
 	r.Runtime()
 	r.Process()
 	r.Gauge("leat_build_info", "1; the labels say what is running.", "version", "revision", "goversion").With(version, revision(), runtime.Version()).Set(1)

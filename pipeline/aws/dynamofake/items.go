@@ -309,6 +309,11 @@ func (s *Server) transact(body []byte) (any, error) {
 	if bytes > MaxBytes {
 		return nil, validation("Collection of items in the transaction exceeds the limit of 4 MB")
 	}
+	if !bad && !s.plan.affords(total) {
+		bad = true
+		reasons[0] = reason{Code: "ThrottlingError", Message: "Throughput exceeds the current capacity of your table or index"}
+		total = 0
+	}
 	s.cost.Write += total
 	if bad {
 		codes := ""

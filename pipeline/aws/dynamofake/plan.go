@@ -3,6 +3,7 @@ package dynamofake
 import (
 	"math/rand/v2"
 	"sync"
+	"time"
 )
 
 // Plan is what goes wrong, by a seed. Each number is a chance in 1. A nil plan is a service that always answers.
@@ -16,7 +17,12 @@ type Plan struct {
 	Conflict float64
 	// Skip leaves an item of a batch unprocessed.
 	Skip float64
+	// Units are the write units that transactions may take at once, and in each time Per anew; 0: as many as they like.
+	Units float64
+	Per   time.Duration
 
+	left   float64
+	filled time.Time
 	mu     sync.Mutex
 	random *rand.Rand
 	off    bool
@@ -72,3 +78,24 @@ func (p *Plan) decide(op string) (then after, before error) {
 
 func (p *Plan) conflicts() bool { return p != nil && p.chance(p.Conflict) }
 func (p *Plan) skips() bool     { return p != nil && p.chance(p.Skip) }
+
+// affords takes write units of what is provisioned, if there are so many.
+func (p *Plan) affords(units float64) bool {
+	if p == nil || p.Units <= 0 {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.filled.IsZero() {
+		p.left = p.Units
+	} else {
+		p.left = min(p.Units, p.left+p.Units*float64(now.Sub(p.filled))/float64(p.Per))
+	}
+	p.filled = now
+	if p.off || units <= p.left {
+		p.left -= units
+		return true
+	}
+	return false
+}

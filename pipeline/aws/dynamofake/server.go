@@ -182,8 +182,9 @@ func (s *Server) call(op string, body []byte) (out any, err error) {
 		"CreateTable": s.createTable, "DescribeTable": s.describeTable, "DeleteTable": s.deleteTable, "ListTagsOfResource": s.listTags,
 		"GetItem": s.getItem, "PutItem": s.putItem, "UpdateItem": s.updateItem, "DeleteItem": s.deleteItem,
 		"Query": s.query, "Scan": s.scan, "BatchGetItem": s.batchGet, "BatchWriteItem": s.batchWrite, "TransactWriteItems": s.transact,
-		"DescribeTimeToLive": func([]byte) (any, error) { return map[string]any{}, nil },
-		"UpdateTimeToLive":   func([]byte) (any, error) { return map[string]any{}, nil },
+		"DescribeContinuousBackups": s.describeBackups,
+		"DescribeTimeToLive":        func([]byte) (any, error) { return map[string]any{}, nil },
+		"UpdateTimeToLive":          func([]byte) (any, error) { return map[string]any{}, nil },
 	}[op]
 	if !ok {
 		return nil, refuse("UnknownOperationException", "the fake has no %s", op)

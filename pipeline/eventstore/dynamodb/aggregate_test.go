@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -215,7 +216,7 @@ func aggregates(t *testing.T, c *aws.DynamoDB, batches int, calm func()) {
 	all.Wait()
 	p := banks["p"]
 	got := p.send(pay("over", "s0", -1_000_000, 0), pay("large", "s1", 1, 450_000), pay("after", "s1", 1, 0), pay("fits", "s2", 1, 300_000), pay("again", "s2", 1, 0))
-	if fmt.Sprint(got) != fmt.Sprint([]event.Outcome{event.Poisoned, event.Poisoned, event.Committed, event.Committed, event.Committed}) {
+	if want := []event.Outcome{event.Poisoned, event.Poisoned, event.Committed, event.Committed, event.Committed}; !slices.Equal(got, want) {
 		t.Errorf("outcomes %v", got)
 	}
 	calm()

@@ -25,8 +25,17 @@ const (
 // again calls fn until it succeeds, fails for good, or patience is over. It is for calls whose repeat does no harm.
 func (s *Store) again(ctx context.Context, what string, fn func(context.Context) error) error {
 	start := time.Now()
-	for wait := firstWait; ; wait = min(2*wait, maxWait) {
+	for try, wait := 1, firstWait; ; try, wait = try+1, min(2*wait, maxWait) {
 		err := fn(ctx)
+		s.counts.add(what, func(o *opCounts) {
+			o.calls++
+			if try > 1 {
+				o.retries++
+			}
+			if throttled(err) {
+				o.throttled++
+			}
+		})
 		if err == nil {
 			return nil
 		}
@@ -35,6 +44,8 @@ func (s *Store) again(ctx context.Context, what string, fn func(context.Context)
 			return ctx.Err()
 		case isCancelled(err) && (!transient(err) || conflicts(err)):
 			return err
+		case throttled(err) && isLess(ctx):
+			return fmt.Errorf("%w: %w", errLess, s.explain(err, what))
 		case k != aws.Throttled && k != aws.Unreachable && !transient(err):
 			return s.explain(err, what)
 		case time.Since(start)+wait > s.cfg.Patience || s.closed():
@@ -88,6 +99,31 @@ func transient(err error) bool {
 	return some
 }
 
+// throttled reports a call that was refused for want of capacity, alone or as one of a transaction's items.
+func throttled(err error) bool {
+	if err == nil {
+		return false
+	}
+	var c *types.TransactionCanceledException
+	if errors.As(err, &c) {
+		for _, r := range c.CancellationReasons {
+			if x := code(r); x == "ThrottlingError" || x == "ProvisionedThroughputExceeded" {
+				return true
+			}
+		}
+		return false
+	}
+	return aws.KindOf(err) == aws.Throttled
+}
+
+// A caller who can ask for less marks its context: then a throttled call is not repeated as it is, but given back as
+// errLess.
+type lessKey struct{}
+
+var errLess = errors.New("dynamodb: too much at once")
+
+func isLess(ctx context.Context) bool { return ctx.Value(lessKey{}) != nil }
+
 // conflicts reports a transaction that was cancelled because another holds one of its items: that one is likely to be
 // done, so that the caller looks again instead of repeating what it wanted before.
 func conflicts(err error) bool {
@@ -119,21 +155,21 @@ func failed(err error, n int) (item, bool) {
 }
 
 func (s *Store) used(what string, cs ...*types.ConsumedCapacity) {
-	if s.cfg.Used == nil {
-		return
-	}
 	total := 0.0
 	for _, c := range cs {
 		if c != nil && c.CapacityUnits != nil {
 			total += *c.CapacityUnits
 		}
 	}
-	s.cfg.Used(what, total)
+	s.counts.add(what, func(o *opCounts) { o.units += total })
+	if s.cfg.Used != nil {
+		s.cfg.Used(what, total)
+	}
 }
 
 // counting asks for the capacity that a call consumes where somebody wants to know.
 func (s *Store) counting() types.ReturnConsumedCapacity {
-	if s.cfg.Used == nil {
+	if s.cfg.Used == nil && s.cfg.Metrics == nil {
 		return types.ReturnConsumedCapacityNone
 	}
 	return types.ReturnConsumedCapacityTotal

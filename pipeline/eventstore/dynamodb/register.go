@@ -79,7 +79,7 @@ func open(ctx context.Context, c Settings, env eventstore.Env) (eventstore.Store
 	}
 	s, err := Open(ctx, Config{
 		Client: aws.NewDynamoDB(cfg), Table: c.Table, Create: c.Create, ReadCapacity: c.ReadCapacity, WriteCapacity: c.WriteCapacity,
-		ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log, Close: func() { aws.Close(cfg) }, Shared: c.shared(),
+		ReadOnly: env.ReadOnly, Now: env.Now, Logger: env.Log, Metrics: env.Metrics, Close: func() { aws.Close(cfg) }, Shared: c.shared(),
 	})
 	if err != nil {
 		aws.Close(cfg)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/metric"
 	"github.com/leatdev/leat/pipeline/table"
 )
 
@@ -38,6 +39,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Used is told of the capacity units that calls have consumed; nil: nobody is.
 	Used func(operation string, units float64)
+	// Metrics takes the store's numbers; nil: nobody asks for them.
+	Metrics metric.Series
 	// Close is called last.
 	Close func()
 }
@@ -51,6 +54,7 @@ type Store struct {
 	// shared is nil where there is no shared table.
 	shared *shared
 
+	counts counts
 	end    atomic.Pointer[logEnd]
 	ends   sync.Mutex
 	follow atomic.Int64 // those who follow the log
@@ -97,6 +101,9 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics != nil {
+		s.counts.show(cfg.Metrics)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {

@@ -86,10 +86,11 @@ type writer struct {
 	places  int
 	types   map[string]bool // of streams that are in the table's list
 	race    race
+	units   int // that one transaction takes; fewer while the table has no capacity for more
 }
 
 func newWriter(s *Store) *writer {
-	return &writer{s: s, end: *s.end.Load(), streams: map[event.Stream]*stream{}, types: map[string]bool{}, race: newRace()}
+	return &writer{s: s, end: *s.end.Load(), streams: map[event.Stream]*stream{}, types: map[string]bool{}, race: newRace(), units: most}
 }
 
 // maxPlaces bounds what is remembered of streams, about 64 MB.
@@ -228,13 +229,30 @@ func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, er
 			w.took(d)
 			return d.ends, nil
 		}
+		units := 0
+		for i, end := range d.ends {
+			units += end - batch[i].next
+		}
+		attempt := ctx
+		if units > 1 {
+			attempt = context.WithValue(ctx, lessKey{}, true)
+		}
 		began := time.Now()
-		err = w.s.transact(ctx, d.writes)
+		err = w.s.transact(attempt, d.writes)
 		switch {
 		case err == nil:
 			w.race.won(time.Since(began))
+			w.units = min(w.units+max(1, w.units/8), most)
 			w.took(d)
 			return d.ends, nil
+		case errors.Is(err, errLess):
+			// A transaction takes its capacity at once: one that is more than the table has left is refused for ever, a smaller
+			// one goes through.
+			w.units = max(1, units/2)
+			if !pause(ctx, firstWait) {
+				return d.ends, fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)
+			}
+			continue
 		case isCancelled(err):
 			// Somebody else was faster, or it was this very transaction, whose answer was lost and whose token is forgotten.
 			if there, ok := failed(err, 0); ok && d.nonce != "" && there != nil && text(there, "w") == d.nonce {
@@ -244,6 +262,7 @@ func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, er
 			if fault := d.broken(err); fault != nil {
 				return d.ends, fault
 			}
+			w.s.counts.lost()
 			moved, err := w.catchUp(ctx)
 			if err != nil {
 				return d.ends, err
@@ -518,7 +537,7 @@ func (w *writer) fits(batch []*request) (counts []int, part int) {
 			for i := range u.Appends {
 				c += w.room(u.Appends[i].Stream, len(u.Appends[i].Events), streams, kinds)
 			}
-			if total > 0 && (items+c > most || bytes+b > transactBytes) {
+			if total > 0 && (total >= w.units || items+c > most || bytes+b > transactBytes) {
 				if n > 0 {
 					counts = append(counts, n)
 				}
@@ -690,7 +709,11 @@ func tooLarge(u *eventstore.Unit) error {
 		return fmt.Errorf("%w: the unit has about %d bytes; a transaction of DynamoDB holds 4 MB", eventstore.ErrTooLarge, bytes)
 	}
 	if items > most {
-		return fmt.Errorf("%w: the unit writes to too many streams: about %d items; a transaction of DynamoDB holds %d", eventstore.ErrTooLarge, items, most)
+		own := 0
+		if u.Within != nil {
+			own = withinItems
+		}
+		return fmt.Errorf("%w: the unit takes about %d items (%d streams, %d parked events, %d rows of its own); a transaction of DynamoDB holds %d", eventstore.ErrTooLarge, items, len(streams), len(u.Park), own, most)
 	}
 	return nil
 }
