@@ -25,6 +25,9 @@ const (
 // again calls fn until it succeeds, fails for good, or patience is over. It is for calls whose repeat does no harm.
 func (s *Store) again(ctx context.Context, what string, fn func(context.Context) error) error {
 	start := time.Now()
+	// Behind a call without an answer the same one is repeated, which tells what became of it; the caller would ask for
+	// something else and take its own work for a repeat.
+	unknown := false
 	for try, wait := 1, firstWait; ; try, wait = try+1, min(2*wait, maxWait) {
 		err := fn(ctx)
 		s.counts.add(what, func(o *opCounts) {
@@ -42,15 +45,16 @@ func (s *Store) again(ctx context.Context, what string, fn func(context.Context)
 		switch k := aws.KindOf(err); {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case isCancelled(err) && (!transient(err) || conflicts(err)):
+		case isCancelled(err) && (!transient(err) || (conflicts(err) && !unknown)):
 			return err
-		case throttled(err) && isLess(ctx):
+		case throttled(err) && isLess(ctx) && !unknown:
 			return fmt.Errorf("%w: %w", errLess, s.explain(err, what))
 		case k != aws.Throttled && k != aws.Unreachable && !transient(err):
 			return s.explain(err, what)
 		case time.Since(start)+wait > s.cfg.Patience || s.closed():
 			return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, s.explain(err, what))
 		}
+		unknown = unknown || (!throttled(err) && !isCancelled(err))
 		if !pause(ctx, wait) {
 			return ctx.Err()
 		}
