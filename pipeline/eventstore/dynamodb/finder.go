@@ -67,6 +67,7 @@ func (h *shared) run(ctx context.Context) {
 	tick := time.NewTicker(h.poll)
 	defer tick.Stop()
 	f := &h.finder
+	said, at := "", time.Time{} // the last warning
 	defer func() {
 		if f.lease.Epoch > 0 {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -82,10 +83,22 @@ func (h *shared) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := h.find(ctx); err != nil && ctx.Err() == nil {
-			h.s.log.Warn("the shared table could not be looked through", "table", h.table, "err", err)
+		err := h.find(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil && said != "":
+			said = ""
+			h.s.log.Info("the shared table is looked through again", "table", h.table)
+		case err != nil && (err.Error() != said || time.Since(at) > findWide):
+			said, at = err.Error(), time.Now()
+			h.s.log.Warn("the shared table could not be looked through, or not all of it taken in", "table", h.table, "err", err)
 		}
 	}
+}
+
+// lasting reports errors of streams that no repeat mends by itself.
+func lasting(err error) bool {
+	return errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrTooLarge)
 }
 
 // find is one poll, with a sweep where one is due.
@@ -103,14 +116,20 @@ func (h *shared) find(ctx context.Context) error {
 	if now.Sub(f.wide) >= findWide {
 		since, f.wide = now.Add(-findBack), now
 	}
+	var failures []error
 	for _, t := range slices.Sorted(maps.Keys(f.types)) {
-		err := h.index(ctx, &t, since, func(heads []sharedHead) error { return h.missing(ctx, heads) })
-		if err != nil {
-			return err
-		}
+		err := h.index(ctx, &t, since, func(heads []sharedHead) error {
+			if err := h.missing(ctx, heads); err != nil {
+				failures = append(failures, err)
+			}
+			return ctx.Err()
+		})
+		failures = append(failures, err)
 	}
-	f.polled = now
-	return nil
+	if err = some(failures); err == nil || lasting(err) { // a stream that cannot be taken in is the sweeps'
+		f.polled = now
+	}
+	return err
 }
 
 // hold takes the lease, or keeps it. Who takes it anew begins with a sweep.
@@ -171,10 +190,14 @@ func (h *shared) sweep(ctx context.Context, since time.Time) error {
 	})
 	f.types = types
 	f.next = began.Add(time.Duration(max(1, pages)*sweepPolls) * h.poll)
-	if err = some(append(failures, err)); err != nil {
+	failures = append(failures, err)
+	if err = some(failures); err == nil || lasting(err) {
+		f.polled, f.wide = began, began
+	}
+	if err != nil {
 		return err
 	}
-	f.swept, f.polled, f.wide = began, began, began
+	f.swept = began
 	return h.s.update(ctx, func(c *change) error {
 		var d sweptDoc
 		k := docKey{sharedDocs, h.table}

@@ -1,11 +1,16 @@
 package dynamodb_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/dynamodb"
 	"github.com/leatdev/leat/pipeline/eventstore/serverless/lambdatest"
 )
@@ -87,6 +92,53 @@ func TestFinderNets(t *testing.T) {
 		t.Errorf("a poll with nothing new costs %+v", cost)
 	}
 	if v := verify(t, st); v.Events != 7 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestFinderGoesOn: a stream that cannot be taken in is said, and holds no other up.
+func TestFinderGoesOn(t *testing.T) {
+	c := client(t, fake(t, nil).URL)
+	var at clock
+	at.ns.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c), Now: at.now}
+	st := openStore(t, dynamodb.Config{Client: c, Now: at.now, Shared: &dynamodb.SharedTable{Table: l.Table, Poll: time.Hour}})
+	ids := map[string]string{}
+	for _, what := range []string{"a", "b", "c"} {
+		id, err := l.Create(t.Context(), what, "T", "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[what] = id
+	}
+	// The first event of one is gone.
+	if _, err := c.DeleteItem(t.Context(), &sdk.DeleteItemInput{TableName: &l.Table, Key: lambdatest.Attributes{"PK": lambdatest.S(ids["a"]), "SK": lambdatest.N(1)}}); err != nil {
+		t.Fatal(err)
+	}
+	for round := range int64(3) { // a sweep, then polls
+		if err := st.Find(t.Context()); !errors.Is(err, eventstore.ErrCorrupt) || !strings.Contains(err.Error(), ids["a"]) {
+			t.Errorf("round %d: %v", round, err)
+		}
+		if h, err := st.Head(t.Context()); err != nil || h.Position != 2*(round+1) {
+			t.Errorf("round %d: the log has %d events, %v", round, h.Position, err)
+		}
+		for _, what := range []string{"b", "c"} {
+			if status, err := l.Append(t.Context(), what, ids[what], round+2, "T", "1"); status != 201 {
+				t.Fatal(status, err)
+			}
+		}
+	}
+	// Once it is mended it comes.
+	if _, err := c.PutItem(t.Context(), &sdk.PutItemInput{TableName: &l.Table, Item: lambdatest.Attributes{
+		"PK": lambdatest.S(ids["a"]), "SK": lambdatest.N(1), "RecordType": lambdatest.S("event"), "EventType": lambdatest.S("T"), "Payload": lambdatest.S("1"), "CreatedAt": lambdatest.S("2026-03-01T12:00:00Z"),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	at.pass(10 * time.Hour)
+	if err := st.Find(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if v := verify(t, st); v.Events != 9 || v.Streams != 3 {
 		t.Errorf("%+v", v)
 	}
 }
