@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"maps"
+	"strings"
 	"sync"
 
 	"github.com/leatdev/leat/config"
@@ -15,8 +17,8 @@ import (
 	"github.com/leatdev/leat/pipeline/table"
 )
 
-// dryStore is a store in memory on top of one that is only read: streams, rows and inbox marks come from below when they are
-// first looked at, and what is written stays above. Positions are its own, and its log holds no event that relays would take
+// dryStore is a store in memory on top of one that is only read: streams, rows, inbox marks and the places of sources come from
+// below when they are first looked at, and what is written stays above. Positions are its own, and its log holds no event that relays would take
 // for theirs: these see what the dry run appends.
 type dryStore struct {
 	eventstore.Store // in memory
@@ -91,6 +93,34 @@ func (s *dryStore) Commit(ctx context.Context, units []*eventstore.Unit, o event
 		}
 	}
 	return nil
+}
+
+// ours reports whether a place is the daemon's own note: a pause, a rebuild that is under way.
+func ours(key string) bool { return strings.HasPrefix(key, "$leat/") }
+
+// Cursor implements eventstore.Store.
+func (s *dryStore) Cursor(ctx context.Context, pipeline, key string) (string, error) {
+	if v, err := s.Store.Cursor(ctx, pipeline, key); v != "" || err != nil || ours(key) {
+		return v, err
+	}
+	return s.base.Cursor(ctx, pipeline, key)
+}
+
+// Cursors implements eventstore.Store.
+func (s *dryStore) Cursors(ctx context.Context, pipeline string) (map[string]string, error) {
+	all, err := s.base.Cursors(ctx, pipeline)
+	if err != nil {
+		return nil, fmt.Errorf("dry run: places: %w", err)
+	}
+	out := map[string]string{}
+	for key, v := range all {
+		if !ours(key) {
+			out[key] = v
+		}
+	}
+	above, err := s.Store.Cursors(ctx, pipeline)
+	maps.Copy(out, above)
+	return out, err
 }
 
 // mark fetches a source event's mark, so that a redelivered one shows as a duplicate.

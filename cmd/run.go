@@ -441,6 +441,9 @@ func (a *app) summary(s pipeline.Summary) {
 func (a *app) next(s pipeline.Summary, files []string, r *running) {
 	if r.dryRun {
 		a.say("dry run: nothing was written")
+		if received(s) == 0 {
+			a.say("Nothing new came in: what was read before is not read again. --data of an empty folder tries the whole input.")
+		}
 		return
 	}
 	p := place{data: r.data}
