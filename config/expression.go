@@ -150,7 +150,7 @@ func (c scope) compileErrors(n *yaml.Node, t *text, err error) {
 		if hint == "" && e.Code == filter.CodeName {
 			hint = rootHints[t.s[e.Offset:min(len(t.s), e.Offset+tokenLength(t.s[e.Offset:]))]]
 		}
-		if s, h, ok := c.exprTrap(n, t, e); ok {
+		if s, h, ok := c.exprTrap(n, e); ok {
 			code, hint = CodeYAMLTrap, h
 			if s != "" {
 				message = s
@@ -190,7 +190,7 @@ func tokenLength(s string) int {
 }
 
 // exprTrap recognises expressions that YAML cut short.
-func (c scope) exprTrap(n *yaml.Node, t *text, e *filter.Error) (message, hint string, ok bool) {
+func (c scope) exprTrap(n *yaml.Node, e *filter.Error) (message, hint string, ok bool) {
 	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		return "", "", false
 	}

@@ -135,7 +135,7 @@ func (p *pipe) holdLease(ctx context.Context, name string) (*tenure, func(), err
 			case <-over:
 				return
 			case <-tick.C:
-				p.seats.renew(x, t)
+				p.seats.renew(t)
 			}
 		}
 	}()

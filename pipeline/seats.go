@@ -525,11 +525,11 @@ func (s *seats) renewAll() {
 		if t == nil || s.p.now().Sub(t.renewed) < s.ttl/3 {
 			continue
 		}
-		s.renew(x, t)
+		s.renew(t)
 	}
 }
 
-func (s *seats) renew(x *seat, t *tenure) {
+func (s *seats) renew(t *tenure) {
 	ctx, cancel := clock.WithTimeout(s.p.hard, s.p.clock, max(s.ttl/3, time.Second))
 	defer cancel()
 	begun := s.p.now()

@@ -583,14 +583,3 @@ func TestWordsOfTags(t *testing.T) {
 		t.Error("an unknown word is taken")
 	}
 }
-
-func TestLooksLikePath(t *testing.T) {
-	for in, want := range map[string]bool{
-		"data.order_id": true, "type": true, `metadata["x"]`: true, "data.items[0].sku": true, "row.total": true,
-		"orders": false, "": false, "order/{{ data.id }}": false, "data is here": false, "2026": false, "data.a-b": false, "a.b": false,
-	} {
-		if got := filter.LooksLikePath(in); got != want {
-			t.Errorf("LooksLikePath(%q) = %v", in, got)
-		}
-	}
-}

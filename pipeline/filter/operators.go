@@ -206,7 +206,7 @@ func (c *compiler) in(n *ast.BinaryNode) *node {
 		}, a, low, high), a, low, high)
 	}
 	b := c.compile(n.Right)
-	if test := inTexts(s, a, b); test != nil {
+	if test := inTexts(a, b); test != nil {
 		return c.fold(n, boolNode(test, a, b), a, b)
 	}
 	return c.fold(n, boolNode(func(v *View) truth {
@@ -243,7 +243,7 @@ func (c *compiler) in(n *ast.BinaryNode) *node {
 }
 
 // inTexts is the common `type in ["A", "B"]`: a list of constant texts, as a set.
-func inTexts(s *site, a, b *node) func(*View) truth {
+func inTexts(a, b *node) func(*View) truth {
 	if !b.fixed || b.val.k != kList {
 		return nil
 	}

@@ -144,15 +144,3 @@ func (t *Template) Text(v *View) (string, error) {
 	b, err := t.Append(nil, v)
 	return string(b), err
 }
-
-// LooksLikePath reports whether text that is not an expression reads as a path of an event, so that its author may have
-// meant the value: data.order_id, type, metadata["x"].
-func LooksLikePath(text string) bool {
-	s := NewScope(Event | Log | Row | Item)
-	p, err := s.Compile(text, Any)
-	if err != nil {
-		return false
-	}
-	_, ok := p.Path()
-	return ok
-}

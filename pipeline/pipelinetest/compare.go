@@ -108,7 +108,7 @@ func (w *world) compare(s *config.TestStep, last bool) ([]Failure, error) {
 	c.count("duplicate", x.Duplicate, g.with(event.Duplicate))
 	c.count("dropped", x.Dropped, g.with(event.Dropped))
 	if x.Unrouted.Given && x.Unrouted.N != g.unrouted {
-		c.fail(&differ{first: x.Unrouted.Pos}, x.Unrouted.Pos, fmt.Sprintf("unrouted: %d, expected %d", g.unrouted, x.Unrouted.N))
+		c.fail(&differ{first: x.Unrouted.Pos}, fmt.Sprintf("unrouted: %d, expected %d", g.unrouted, x.Unrouted.N))
 	}
 	c.count("waiting", x.Waiting, ids(g.waiting))
 	if last && !x.Waiting.Given && len(g.waiting) > 0 && len(c.failures) == 0 {
@@ -164,7 +164,7 @@ type comparing struct {
 	said     bool // what went wrong inside
 }
 
-func (c *comparing) fail(d *differ, pos config.Pos, what string) {
+func (c *comparing) fail(d *differ, what string) {
 	if d.first.Line == 0 {
 		return
 	}
@@ -207,7 +207,7 @@ func (c *comparing) appended(x *config.TestExpect, pos config.Pos) {
 				d.put('+', 1, "- "+short(recordOf(&c.g.appended[s][i], nil)))
 			}
 		}
-		c.fail(d, pos, "nothing was to be appended")
+		c.fail(d, "nothing was to be appended")
 	}
 	for _, want := range x.Appended {
 		got := c.g.appended[want.Name]
@@ -217,7 +217,7 @@ func (c *comparing) appended(x *config.TestExpect, pos config.Pos) {
 		if len(got) == 0 && len(c.g.order) > 0 {
 			what += "; the step appended to " + strings.Join(c.g.order, ", ")
 		}
-		c.fail(d, want.Pos, what)
+		c.fail(d, what)
 	}
 }
 
@@ -227,7 +227,7 @@ func (c *comparing) forwarded(x *config.TestExpect, pos config.Pos) {
 		for i := range c.g.sent {
 			d.put('+', 0, c.g.sent[i].relay+": "+short(recordOf(&c.g.sent[i].event, nil)))
 		}
-		c.fail(d, pos, "nothing was to be forwarded")
+		c.fail(d, "nothing was to be forwarded")
 	}
 	for _, want := range x.Forwarded {
 		pipeline, relay, _ := config.FindForward(c.w.under, want.Name)
@@ -239,7 +239,7 @@ func (c *comparing) forwarded(x *config.TestExpect, pos config.Pos) {
 		}
 		d := &differ{}
 		d.list(0, recordsOf(want.Value), values(got, want.Value), want.Pos)
-		c.fail(d, want.Pos, "forwarded by "+want.Name+" is something else")
+		c.fail(d, "forwarded by "+want.Name+" is something else")
 	}
 }
 
@@ -304,7 +304,7 @@ func (c *comparing) tables(x *config.TestExpect) error {
 		}
 		d := &differ{}
 		d.set(0, want.Value, got, want.Pos)
-		c.fail(d, want.Pos, "the rows of "+want.Name+" are others")
+		c.fail(d, "the rows of "+want.Name+" are others")
 	}
 	return nil
 }
@@ -351,7 +351,7 @@ func (c *comparing) count(name string, want config.TestCount, got []string) {
 			what += "; they are " + strings.Join(got, ", ")
 		}
 		d := &differ{first: want.Pos}
-		c.fail(d, want.Pos, what)
+		c.fail(d, what)
 		return
 	}
 	w, g := slices.Sorted(slices.Values(want.IDs)), slices.Sorted(slices.Values(got))
@@ -371,7 +371,7 @@ func (c *comparing) count(name string, want config.TestCount, got []string) {
 			d.put('+', 0, "- "+id)
 		}
 	}
-	c.fail(d, want.Pos, name+" are others")
+	c.fail(d, name+" are others")
 }
 
 func (c *comparing) poisoned(x *config.TestExpect, pos config.Pos) {

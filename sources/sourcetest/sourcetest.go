@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -92,12 +91,11 @@ func Bodies(first, n int) []string {
 	return out
 }
 
-// Memory is a daemon for tests: it keeps committed places, has a listener and shares values between sources.
+// Memory is a daemon for tests: it keeps committed places and shares values between sources.
 type Memory struct {
-	mu      sync.Mutex
-	places  map[string]string
-	shared  map[string]any
-	handler *http.ServeMux
+	mu     sync.Mutex
+	places map[string]string
+	shared map[string]any
 }
 
 // Env gives a source's environment.
@@ -110,17 +108,6 @@ func (m *Memory) Env() sources.Env {
 			return m.places[key], nil
 		},
 		MaxEvents: 100, MaxBytes: 1 << 20, MaxEventSize: 1 << 20,
-		Mount: func(pattern string, h http.Handler) (func(), error) {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.handler = http.NewServeMux()
-			m.handler.Handle(pattern, h)
-			return func() {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				m.handler = nil
-			}, nil
-		},
 		Shared: func(key string, make func() any) any {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -133,18 +120,6 @@ func (m *Memory) Env() sources.Env {
 			return m.shared[key]
 		},
 	}
-}
-
-// ServeHTTP is the daemon's listener: 503 while no source listens.
-func (m *Memory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m.mu.Lock()
-	h := m.handler
-	m.mu.Unlock()
-	if h == nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	}
-	h.ServeHTTP(w, r)
 }
 
 func (m *Memory) commit(c event.Cursor) {
