@@ -47,7 +47,7 @@ func (s *Store) setRelays(ctx context.Context, c *change, pipeline string, specs
 	if err != nil {
 		return nil, err
 	}
-	end, err := s.advanceEnd(ctx, *s.end.Load())
+	end, err := s.advanceEnd(ctx, s.seen())
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +86,9 @@ func (s *Store) AdvanceRelay(ctx context.Context, a eventstore.Advance) error {
 		if err != nil {
 			return err
 		}
-		head := s.end.Load().position
+		head := s.seen().position
 		if a.To > head { // another process wrote it
-			e, err := s.advanceEnd(ctx, *s.end.Load())
+			e, err := s.advanceEnd(ctx, s.seen())
 			if err != nil {
 				return err
 			}

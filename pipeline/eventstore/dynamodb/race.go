@@ -123,6 +123,6 @@ func (w *writer) catchUp(ctx context.Context) (moved bool, err error) {
 	if e.position == from {
 		return false, nil
 	}
-	w.s.publish(e.position, e.committed)
+	w.s.ends.Publish(e.position, e.committed)
 	return true, nil
 }

@@ -209,7 +209,7 @@ func (s *Store) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2
 		err := s.ready(ctx)
 		var end logEnd
 		if err == nil {
-			end, err = s.advanceEnd(ctx, *s.end.Load())
+			end, err = s.advanceEnd(ctx, s.seen())
 		}
 		var low, high int64
 		if err == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/aws"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/eventstore/live"
 	"github.com/leatdev/leat/pipeline/metric"
 	"github.com/leatdev/leat/pipeline/table"
 )
@@ -55,8 +56,7 @@ type Store struct {
 	shared *shared
 
 	counts counts
-	end    atomic.Pointer[logEnd]
-	ends   sync.Mutex
+	ends   live.Ends
 	follow atomic.Int64 // those who follow the log
 
 	queue   chan *request
@@ -77,11 +77,16 @@ var (
 	_ eventstore.Sharing  = (*Store)(nil)
 )
 
-// logEnd is the log's end as far as this process knows, with what wakes those who wait for the next.
+// logEnd is the log's end as far as somebody has seen it.
 type logEnd struct {
 	position  int64
 	committed time.Time
-	wake      chan struct{}
+}
+
+// seen gives the end that this process has seen.
+func (s *Store) seen() logEnd {
+	e := s.ends.Newest()
+	return logEnd{e.Position, e.Committed}
 }
 
 // Open opens the store.
@@ -128,7 +133,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.end.Store(&logEnd{position: e.position, committed: e.committed, wake: make(chan struct{})})
+	s.ends.Publish(e.position, e.committed)
 	if cfg.ReadOnly {
 		close(s.stopped)
 	} else {
@@ -154,9 +159,7 @@ func (s *Store) Close() error {
 		<-s.stopped
 		s.cancel()
 		s.back.Wait()
-		s.ends.Lock()
-		close(s.end.Load().wake)
-		s.ends.Unlock()
+		s.ends.Close()
 		if s.cfg.Close != nil {
 			s.cfg.Close()
 		}
@@ -194,28 +197,16 @@ func (s *Store) writable(ctx context.Context) error {
 	return nil
 }
 
-// publish makes a newer end known.
-func (s *Store) publish(position int64, committed time.Time) {
-	s.ends.Lock()
-	defer s.ends.Unlock()
-	old := s.end.Load()
-	if position <= old.position || s.closed() {
-		return
-	}
-	s.end.Store(&logEnd{position: position, committed: committed, wake: make(chan struct{})})
-	close(old.wake)
-}
-
 // Head implements eventstore.Log.
 func (s *Store) Head(ctx context.Context) (eventstore.Head, error) {
 	if err := s.ready(ctx); err != nil {
 		return eventstore.Head{}, err
 	}
-	e, err := s.advanceEnd(ctx, *s.end.Load())
+	e, err := s.advanceEnd(ctx, s.seen())
 	if err != nil {
 		return eventstore.Head{}, s.reading(ctx, err)
 	}
-	s.publish(e.position, e.committed)
+	s.ends.Publish(e.position, e.committed)
 	return eventstore.Head{LogID: s.logID, Position: e.position, Committed: e.committed}, nil
 }
 

@@ -23,14 +23,14 @@ func (s *Store) watch() {
 		if s.follow.Load() == 0 {
 			continue
 		}
-		e, err := s.advanceEnd(s.ctx, *s.end.Load())
+		e, err := s.advanceEnd(s.ctx, s.seen())
 		if err != nil {
 			if s.ctx.Err() == nil {
 				s.log.Warn("the event store cannot see the commits of others", "err", err)
 			}
 			continue
 		}
-		s.publish(e.position, e.committed)
+		s.ends.Publish(e.position, e.committed)
 	}
 }
 
@@ -41,38 +41,20 @@ func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) it
 	return func(yield func(eventstore.Page, error) bool) {
 		s.follow.Add(1)
 		defer s.follow.Add(-1)
-		for after := o.After; ctx.Err() == nil; {
-			err := s.ready(ctx)
-			if err == nil {
-				end := s.end.Load()
-				if after >= end.position {
-					select {
-					case <-ctx.Done():
-					case <-end.wake:
-					case <-s.closing:
-					}
-					continue
+		s.ends.Follow(ctx, o.After, live.Follower{Ready: s.ready, Next: func(ctx context.Context, after, head int64) (eventstore.Page, error) {
+			for {
+				p, err := s.page(ctx, after, head, o)
+				if err != nil || p.Through > after {
+					return p, s.reading(ctx, err)
 				}
-				var p eventstore.Page
-				if p, err = s.page(ctx, after, end.position, o); err == nil {
-					if p.Through == after { // a hole where the end was seen: it is a moment old
-						if !pause(ctx, firstWait) {
-							return
-						}
-						continue
-					}
-					after = p.Through
-					if !yield(p, nil) {
-						return
-					}
-					continue
+				if !pause(ctx, firstWait) { // a hole where the end was seen: it is a moment old
+					return p, ctx.Err()
+				}
+				if err := s.ready(ctx); err != nil {
+					return p, err
 				}
 			}
-			if ctx.Err() == nil {
-				yield(eventstore.Page{}, s.reading(ctx, err))
-			}
-			return
-		}
+		}})(yield)
 	}
 }
 

@@ -14,7 +14,7 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 	if err := s.ready(ctx); err != nil {
 		return v, err
 	}
-	end, err := s.advanceEnd(ctx, *s.end.Load())
+	end, err := s.advanceEnd(ctx, s.seen())
 	if err != nil {
 		return v, s.reading(ctx, err)
 	}

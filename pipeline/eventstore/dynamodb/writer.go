@@ -90,7 +90,7 @@ type writer struct {
 }
 
 func newWriter(s *Store) *writer {
-	return &writer{s: s, end: *s.end.Load(), streams: map[event.Stream]*stream{}, types: map[string]bool{}, race: newRace(), units: most}
+	return &writer{s: s, end: s.seen(), streams: map[event.Stream]*stream{}, types: map[string]bool{}, race: newRace(), units: most}
 }
 
 // maxPlaces bounds what is remembered of streams, about 64 MB.
@@ -204,7 +204,7 @@ func (w *writer) serve(batch []*request) (left []*request) {
 // transact runs what fits into one transaction, again where another writer was faster. Ends says how far each of the
 // first requests is then, or which ones an error is for.
 func (w *writer) transact(ctx context.Context, batch []*request) (ends []int, err error) {
-	if w.race.looks(time.Now()) || w.s.end.Load().position > w.end.position {
+	if w.race.looks(time.Now()) || w.s.seen().position > w.end.position {
 		if _, err := w.catchUp(ctx); err != nil {
 			return make([]int, 1), err
 		}
@@ -450,7 +450,7 @@ func (w *writer) took(d *draft) {
 		return
 	}
 	w.end.position, w.end.committed = d.plan.Head(), d.plan.Committed()
-	w.s.publish(w.end.position, w.end.committed)
+	w.s.ends.Publish(w.end.position, w.end.committed)
 }
 
 // room bounds the items beside the log's that an append adds to a transaction: the stream's head, once; the item of its
