@@ -65,7 +65,7 @@ func (d *Daemon) Rebuild(ctx context.Context, a control.Rebuild) (control.Work, 
 }
 
 func inlineTable(name string) error {
-	return &control.RefusedError{Why: fmt.Sprintf("the table %s is inline: the append's own transaction writes it, so nothing could be built beside it. Raise its `version` to begin it anew", name)}
+	return &control.RefusedError{Why: fmt.Sprintf("the table %s is inline: the append's own transaction writes it, so nothing could be built beside it. Raise its `version`: it is then built from the log at the next start or reload, before the pipeline takes anything in", name)}
 }
 
 func (d *Daemon) rebuild(ctx context.Context, x *post, a control.Rebuild) (control.Work, error) {

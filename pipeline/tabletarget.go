@@ -288,6 +288,27 @@ func (t *tableTarget) resend(ctx context.Context, r *relay, g *gathered, e *pois
 	return true, nil
 }
 
+// ensureInline makes or checks an inline table.
+func (p *pipe) ensureInline(ctx context.Context, rp *relayPlan, proj *project.Projection, def *table.Def) (table.Info, error) {
+	tables := p.store.Tables()
+	ensure := func() (table.Info, error) {
+		return tables.Ensure(ctx, def, proj.Definition()+"/"+rp.definition, rp.id, p.head.LogID)
+	}
+	info, err := ensure()
+	if err == nil && !info.Live && info.Position == 0 {
+		// Nothing was built of it: what rows there are, appends have written before it was.
+		if err = tables.Abandon(ctx, def); err == nil {
+			info, err = ensure()
+		}
+	}
+	if err != nil {
+		return info, err
+	}
+	def.Build = info.Def.Build
+	proj.SetBuild(def.Build)
+	return info, nil
+}
+
 // openInline prepares the projections that run in the append's own transaction.
 func (p *pipe) openInline(ctx context.Context) error {
 	if len(p.plan.inline) == 0 {
@@ -305,8 +326,14 @@ func (p *pipe) openInline(ctx context.Context) error {
 			return fmt.Errorf("project %s: %w", rp.table, err)
 		}
 		def := proj.Def()
-		if _, err := p.store.Tables().Ensure(ctx, &def, proj.Definition()+"/"+rp.definition, rp.id, p.head.LogID); err != nil {
+		info, err := p.ensureInline(ctx, rp, proj, &def)
+		if err != nil {
 			return err
+		}
+		if !info.Live {
+			if err := p.fillInline(ctx, rp, proj, &def, info); err != nil {
+				return err
+			}
 		}
 		all = append(all, inline{plan: rp, proj: proj, def: &def})
 	}
