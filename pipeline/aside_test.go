@@ -170,6 +170,7 @@ func TestDownForAll(t *testing.T) {
 			t.Errorf("the relay goes on; ready: %v", r.daemon.Ready())
 		}
 		h.set(nil)
+		sleepFor(2 * time.Minute)
 		r.finish()
 		r.ok()
 		got := r.sink("out").ids()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
@@ -78,8 +80,9 @@ func (p *pipe) foldInline(ctx context.Context, rp *relayPlan, proj *project.Proj
 	if err != nil {
 		return nil, err
 	}
-	for i, why := range res.Failed {
-		return nil, fmt.Errorf("the event at position %d fails: %w", events[i].Position, why)
+	if len(res.Failed) > 0 {
+		first := slices.Min(slices.Collect(maps.Keys(res.Failed)))
+		return nil, fmt.Errorf("the event at position %d fails: %w", events[first].Position, res.Failed[first])
 	}
 	return &table.Write{Put: res.Put, Delete: res.Delete}, nil
 }

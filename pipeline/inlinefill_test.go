@@ -20,7 +20,7 @@ tables: { orders: { columns: { order_id: text, total: numeric }, version: %d } }
 // An inline table whose version is raised is built from the log before anything is taken in, also over kills in the middle,
 // and has what comes then.
 func TestInlineTableUnderARaisedVersion(t *testing.T) {
-	for at := 0; at < 3; at++ {
+	for at := range 3 {
 		for _, lost := range []bool{false, true} {
 			run(t, fmt.Sprintf(inlineOrders, "data.amount", 1), func(r *rig) {
 				r.append("foreign/x", make([]string, 3)...)
