@@ -45,35 +45,55 @@ func (s Shape) Unfold(body []byte, e *event.Event) bool {
 	case s.Beside:
 		e.Raw = body[:s.At:s.At]
 	default:
-		e.Raw = body
+		e.Raw = body[:len(body):len(body)]
 	}
 	return true
 }
 
+// The flags of a shape.
 const (
-	bitChanged = 1 << 8 << iota
-	bitNoRaw
-	bitBeside
-	bitNoData
-	atShift  = 16
-	lenShift = 40
+	flagChanged = 1 << iota
+	flagNoRaw
+	flagBeside
+	flagNoData
+)
+
+// Flags gives Changed, NoRaw, Beside and NoData as four bits.
+func (s Shape) Flags() (f int64) {
+	if s.Changed {
+		f |= flagChanged
+	}
+	if s.NoRaw {
+		f |= flagNoRaw
+	}
+	if s.Beside {
+		f |= flagBeside
+	}
+	if s.NoData {
+		f |= flagNoData
+	}
+	return f
+}
+
+// WithFlags sets them.
+func (s Shape) WithFlags(f int64) Shape {
+	s.Changed, s.NoRaw, s.Beside, s.NoData = f&flagChanged != 0, f&flagNoRaw != 0, f&flagBeside != 0, f&flagNoData != 0
+	return s
+}
+
+// Where a word has what lies above its low byte, which is the envelope.
+const (
+	flagShift = 8
+	atShift   = 16
+	lenShift  = 40
 )
 
 // Word gives the shape as one number. At and Len are below 16 MiB.
 func (s Shape) Word() int64 {
-	w := int64(s.Envelope) | int64(s.At)<<atShift | int64(s.Len)<<lenShift
-	for bit, set := range map[int64]bool{bitChanged: s.Changed, bitNoRaw: s.NoRaw, bitBeside: s.Beside, bitNoData: s.NoData} {
-		if set {
-			w |= bit
-		}
-	}
-	return w
+	return int64(s.Envelope) | s.Flags()<<flagShift | int64(s.At)<<atShift | int64(s.Len)<<lenShift
 }
 
 // ShapeOf reads Word's number.
 func ShapeOf(w int64) Shape {
-	return Shape{
-		Envelope: event.Envelope(w & 0xff), Changed: w&bitChanged != 0, NoRaw: w&bitNoRaw != 0, Beside: w&bitBeside != 0, NoData: w&bitNoData != 0,
-		At: int(w >> atShift & (1<<24 - 1)), Len: int(w >> lenShift),
-	}
+	return Shape{Envelope: event.Envelope(w & 0xff), At: int(w >> atShift & (1<<24 - 1)), Len: int(w >> lenShift)}.WithFlags(w >> flagShift)
 }

@@ -23,10 +23,7 @@ const columnCount = 19
 // the column time has no room for.
 const (
 	shapeEnvelope = 0xff
-	shapeChanged  = 1 << 8
-	shapeNoRaw    = 1 << 9  // body is the payload alone
-	shapeBeside   = 1 << 10 // body is the event as it came, then the payload, which is no part of it
-	shapeNoData   = 1 << 11
+	shapeFlags    = 8  // the shift of plan.Shape's flags
 	shapeNanos    = 16 // the shift of 0 to 999
 )
 
@@ -56,28 +53,8 @@ var (
 // set makes r the row of a write. Its slices are the event's, good as long as the unit is in hand.
 func (r *row) set(w *plan.Write, committed time.Time, stream int64) {
 	e := plan.Normal(*w.Event, committed)
-	shape := int32(e.Envelope)
-	if e.Changed {
-		shape |= shapeChanged
-	}
-	body, at := e.Raw, 0
-	in, isView := e.DataAt()
-	switch {
-	case e.Data == nil:
-		shape |= shapeNoData
-		if e.Raw == nil {
-			shape |= shapeNoRaw
-		}
-	case e.Raw == nil:
-		shape |= shapeNoRaw
-		body = e.Data
-	case isView:
-		at = in
-	default:
-		shape |= shapeBeside
-		at = len(e.Raw)
-		body = append(append(make([]byte, 0, len(e.Raw)+len(e.Data)), e.Raw...), e.Data...)
-	}
+	body, lies := plan.Fold(&e)
+	shape := int32(e.Envelope) | int32(lies.Flags())<<shapeFlags
 	switch {
 	case e.Time.Before(earliest):
 		e.Time = earliest
@@ -89,7 +66,7 @@ func (r *row) set(w *plan.Write, committed time.Time, stream int64) {
 	*r = row{
 		position: w.Position, stream: stream, revision: w.Revision, idHash: idHash(e.ID),
 		committed: committed.UnixMicro() - epoch, time: e.Time.UnixMicro() - epoch,
-		shape: shape, dataAt: int32(at), dataLen: int32(len(e.Data)),
+		shape: shape, dataAt: int32(lies.At), dataLen: int32(len(e.Data)),
 		streamType: escape(s.Type), streamID: escape(s.ID), typ: escape(e.Type), origin: escape(w.Origin),
 		id: escape(e.ID), source: escape(e.Source), subject: escape(e.Subject),
 		metadata: e.Metadata, body: body,
@@ -243,23 +220,13 @@ func (r *row) event() event.Recorded {
 	e := event.Recorded{
 		Event: event.Event{
 			ID: unescape(r.id), Type: unescape(r.typ), Source: unescape(r.source), Subject: unescape(r.subject), Metadata: r.metadata,
-			Time:     when(r.time).Add(time.Duration(r.shape >> shapeNanos & 1023)),
-			Envelope: event.Envelope(r.shape & shapeEnvelope), Changed: r.shape&shapeChanged != 0,
+			Time: when(r.time).Add(time.Duration(r.shape >> shapeNanos & 1023)),
 		},
 		Stream: event.Stream{Type: unescape(r.streamType), ID: unescape(r.streamID)}, Revision: r.revision,
 		Position: r.position, Committed: when(r.committed), Origin: unescape(r.origin),
 	}
-	at, size := int(r.dataAt), int(r.dataLen)
-	if r.shape&shapeNoData == 0 {
-		e.Data = r.body[at : at+size : at+size]
-	}
-	switch {
-	case r.shape&shapeNoRaw != 0:
-	case r.shape&shapeBeside != 0:
-		e.Raw = r.body[:at:at]
-	default:
-		e.Raw = r.body[:len(r.body):len(r.body)]
-	}
+	lies := plan.Shape{Envelope: event.Envelope(r.shape & shapeEnvelope), At: int(r.dataAt), Len: int(r.dataLen)}.WithFlags(int64(r.shape >> shapeFlags))
+	lies.Unfold(r.body, &e.Event) // the checksum is right, so it fits
 	return e
 }
 

@@ -32,14 +32,10 @@ const joinedFields = 13
 // is one column, as each costs a reader about 0.1 µs.
 const (
 	shapeEnvelope = 0xf
-	shapeChanged  = 1 << 4
-	shapeNoRaw    = 1 << 5 // body is the payload alone
-	shapeBeside   = 1 << 6 // body is the event as it came, then the payload, which is no part of it
-	shapeNoData   = 1 << 7
-
-	shapeAt   = 8 // the shift of the payload's offset, 27 bits
-	shapeLen  = 35
-	shapeMask = 1<<27 - 1 // plan.MaxEvent is 1<<26
+	shapeFlags    = 4 // the shift of plan.Shape's flags
+	shapeAt       = 8 // the shift of the payload's offset, 27 bits
+	shapeLen      = 35
+	shapeMask     = 1<<27 - 1 // plan.MaxEvent is 1<<26
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -53,28 +49,7 @@ type encoder struct {
 // row gives the arguments of insertEvent, good until the next call.
 func (enc *encoder) row(w *plan.Write, committed time.Time) []any {
 	e := plan.Normal(*w.Event, committed)
-	shape := int64(e.Envelope)
-	if e.Changed {
-		shape |= shapeChanged
-	}
-	body, at := e.Raw, 0
-	in, isView := e.DataAt()
-	switch {
-	case e.Data == nil:
-		shape |= shapeNoData
-		if e.Raw == nil {
-			shape |= shapeNoRaw
-		}
-	case e.Raw == nil:
-		shape |= shapeNoRaw
-		body = e.Data
-	case isView:
-		at = in
-	default:
-		shape |= shapeBeside
-		at = len(e.Raw)
-		body = append(append(make([]byte, 0, len(e.Raw)+len(e.Data)), e.Raw...), e.Data...)
-	}
+	body, lies := plan.Fold(&e)
 	var when any = e.Time.UnixNano()
 	if y := e.Time.Year(); y < 1678 || y > 2261 { // beyond what nanoseconds in an int64 hold
 		when = e.Time.Format(time.RFC3339Nano)
@@ -88,7 +63,7 @@ func (enc *encoder) row(w *plan.Write, committed time.Time) []any {
 	}
 	s := w.Stream.Name
 	us := committed.UnixMicro()
-	shape |= int64(at)<<shapeAt | int64(len(e.Data))<<shapeLen
+	shape := int64(e.Envelope) | lies.Flags()<<shapeFlags | int64(lies.At)<<shapeAt | int64(lies.Len)<<shapeLen
 	crc := enc.sum(w.Position, s.Type, s.ID, w.Revision, e.Type, w.Origin, us, e.ID, e.Source, e.Subject, when, shape, e.Metadata, body)
 	enc.args = append(enc.args[:0], w.Position, s.Type, s.ID, w.Revision, e.Type, w.Origin, us, e.ID, null(e.Source), null(e.Subject), when,
 		crc, shape, metadata, bodyArg)
@@ -228,7 +203,6 @@ func (enc *encoder) recorded(r *event.Recorded, s stored) error {
 	*r = event.Recorded{
 		Event: event.Event{
 			ID: s.id, Type: s.typ, Source: s.source, Subject: s.subject, Metadata: s.metadata,
-			Envelope: event.Envelope(s.shape & shapeEnvelope), Changed: s.shape&shapeChanged != 0,
 		},
 		Stream: stream, Revision: s.revision,
 		Position: s.position, Committed: time.UnixMicro(s.committed).UTC(), Origin: s.origin,
@@ -239,19 +213,9 @@ func (enc *encoder) recorded(r *event.Recorded, s stored) error {
 	case string:
 		r.Time, _ = time.Parse(time.RFC3339Nano, t) // the checksum is right
 	}
-	at, size, body := s.shape>>shapeAt&shapeMask, s.shape>>shapeLen&shapeMask, s.body
-	if at+size > int64(len(body)) {
+	lies := plan.Shape{Envelope: event.Envelope(s.shape & shapeEnvelope), At: int(s.shape >> shapeAt & shapeMask), Len: int(s.shape >> shapeLen & shapeMask)}
+	if !lies.WithFlags(s.shape>>shapeFlags).Unfold(s.body, &r.Event) {
 		return &rowError{position: s.position, stream: stream, what: "the payload lies beyond the body"}
-	}
-	if s.shape&shapeNoData == 0 {
-		r.Data = body[at : at+size : at+size]
-	}
-	switch {
-	case s.shape&shapeNoRaw != 0:
-	case s.shape&shapeBeside != 0:
-		r.Raw = body[:at:at]
-	default:
-		r.Raw = body[:len(body):len(body)]
 	}
 	return nil
 }
