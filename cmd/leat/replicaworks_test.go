@@ -148,13 +148,11 @@ func (f *fleet) client(i int) *client.Client {
 func (f *fleet) rebuildAndKill() {
 	f.Helper()
 	was, least := f.live()
-	owner := -1
 	f.until("a replica has begun the rebuild", func() bool {
 		for i := range f.replicas {
 			_, err := f.client(i).Rebuild(f.Context(), control.Rebuild{Table: "totals", Throttle: float64(max(2500, least/2))})
 			var p *wire.Problem
 			if err == nil {
-				owner = i
 				return true
 			} else if !errors.As(err, &p) || p.Status != http.StatusConflict {
 				f.Fatal(err)
@@ -162,10 +160,7 @@ func (f *fleet) rebuildAndKill() {
 		}
 		return false
 	})
-	f.until("it is under way", func() bool {
-		s := f.status(owner)
-		return len(s.Works) > 0 && s.Works[0].Events > 0
-	})
+	owner := f.worker("rebuild")
 	f.replicas[owner].kill()
 	f.until("another has built the table anew", func() bool {
 		i, n := f.live()
@@ -177,6 +172,24 @@ func (f *fleet) rebuildAndKill() {
 	})
 	f.start(owner)
 	f.until("nothing is left to do", func() bool { return !f.kept("$leat/rebuild ") })
+}
+
+// worker waits until a work of a kind is under way, and tells by whom: the seats that come back to a pipeline that has
+// resumed may move once more, and the work with them.
+func (f *fleet) worker(kind string) (who int) {
+	f.Helper()
+	f.until("the "+kind+" is under way", func() bool {
+		for i := range f.replicas {
+			for _, w := range f.status(i).Works {
+				if w.Kind == kind && w.State == control.Running && w.Events > 0 {
+					who = i
+					return true
+				}
+			}
+		}
+		return false
+	})
+	return who
 }
 
 // kept reports whether the store has a work of a kind that is to go on.
@@ -216,17 +229,13 @@ func (f *fleet) replayAndKill() {
 	before := maps.Clone(f.hook.seen)
 	f.hook.mu.Unlock()
 	page := max(200, len(ids)/4) // what it sends a second, and at once
-	w, err := f.client(0).Replay(f.Context(), control.Replay{Pipeline: "files", Relay: "out", To: fmt.Sprint(to), Throttle: float64(page)})
-	if err != nil {
+	if _, err := f.client(0).Replay(f.Context(), control.Replay{Pipeline: "files", Relay: "out", To: fmt.Sprint(to), Throttle: float64(page)}); err != nil {
 		f.Fatal(err)
 	}
-	f.until("the replay is under way", func() bool {
-		s := f.status(0)
-		return len(s.Works) > 0 && s.Works[0].ID == w.ID && s.Works[0].Events > 0
-	})
-	f.replicas[0].kill()
+	worker := f.worker("replay")
+	f.replicas[worker].kill()
 	f.until("another has sent the rest", func() bool { return !f.kept("$leat/replay ") })
-	f.start(0)
+	f.start(worker)
 	f.hook.mu.Lock()
 	defer f.hook.mu.Unlock()
 	lost, twice := 0, 0
