@@ -148,7 +148,7 @@ func TestFilesThatAreNoConfig(t *testing.T) {
 		}
 	})
 	t.Run("without an end", func(t *testing.T) {
-		if _, err := os.Stat("/dev/zero"); err != nil {
+		if _, err := os.Stat("/dev/zero"); err != nil && runtime.GOOS == "windows" {
 			t.Skip("there is no /dev/zero here")
 		}
 		_, ds := Load([]string{"/dev/zero"}, Options{Env: testEnv})

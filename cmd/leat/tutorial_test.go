@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,7 +63,7 @@ var noise = regexp.MustCompile(`(?m)^(\{"time":"[^\n]*|leat: 127\.0\.0\.1:8087 i
 
 // Every command of the tutorial does what the tutorial says, one after another in one folder.
 func TestTutorial(t *testing.T) {
-	if _, err := exec.LookPath("sh"); err != nil {
+	if _, err := exec.LookPath("sh"); err != nil && runtime.GOOS == "windows" {
 		t.Skip("there is no sh")
 	}
 	for _, page := range []string{"tutorial.md"} {
