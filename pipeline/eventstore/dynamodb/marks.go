@@ -104,7 +104,8 @@ const outboxPK = "O"
 //
 // A query is no snapshot: between what it reads first and what it reads last, a transaction may put a row where the query
 // has passed, and the one behind it a row where it has not. So rows are read twice, and given up to the first that the
-// first reading did not have: what was committed before any of these, the second reading has seen.
+// first reading did not have: what was committed before any of these, the second reading has seen. Where it finds none of
+// them, as another has taken them in, it begins again: no rows means that the outbox is empty.
 func (s *Store) ReadOutbox(ctx context.Context, but []int64, most, bytes int) ([]eventstore.OutboxRow, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
@@ -113,26 +114,37 @@ func (s *Store) ReadOutbox(ctx context.Context, but []int64, most, bytes int) ([
 	for _, id := range but {
 		skip[id] = true
 	}
-	rows, err := s.outboxRows(ctx, skip, math.MaxInt64, most, bytes)
-	for err == nil && len(rows) > 0 {
-		before := map[int64]bool{}
-		for i := range rows {
-			before[rows[i].ID] = true
+	for {
+		rows, gone, err := s.outboxTwice(ctx, skip, most, bytes)
+		if err != nil {
+			return nil, s.reading(ctx, err)
 		}
-		rows, err = s.outboxRows(ctx, skip, rows[len(rows)-1].ID, most, bytes)
-		n := 0
-		for n < len(rows) && before[rows[n].ID] {
-			n++
-		}
-		if n > 0 || len(rows) == 0 {
-			rows = rows[:n]
-			break
+		if !gone {
+			return rows, nil
 		}
 	}
+}
+
+// outboxTwice reads rows twice and gives those at the front that both readings had. gone says that there were rows, and
+// that none of them was left in front the second time.
+func (s *Store) outboxTwice(ctx context.Context, skip map[int64]bool, most, bytes int) (rows []eventstore.OutboxRow, gone bool, err error) {
+	first, err := s.outboxRows(ctx, skip, math.MaxInt64, most, bytes)
+	if err != nil || len(first) == 0 {
+		return nil, false, err
+	}
+	had := map[int64]bool{}
+	for i := range first {
+		had[first[i].ID] = true
+	}
+	rows, err = s.outboxRows(ctx, skip, first[len(first)-1].ID, most, bytes)
 	if err != nil {
-		return nil, s.reading(ctx, err)
+		return nil, false, err
 	}
-	return rows, nil
+	n := 0
+	for n < len(rows) && had[rows[n].ID] {
+		n++
+	}
+	return rows[:n], n == 0, nil
 }
 
 // outboxRows reads rows up to an id.

@@ -41,23 +41,9 @@ func TestOutboxBetweenPages(t *testing.T) {
 	server := fake(t, nil)
 	c := client(t, server.URL)
 	const name = "outbox"
-	put := func(id int64, bytes int) {
-		t.Helper()
-		table := name
-		_, err := c.PutItem(t.Context(), &sdk.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
-			"pk": &types.AttributeValueMemberS{Value: "O"}, "sk": &types.AttributeValueMemberS{Value: dynamodb.Pad(id)},
-			"body": &types.AttributeValueMemberB{Value: make([]byte, bytes)},
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := func(id int64, bytes int) { putRow(t, c, name, id, bytes) }
 	b := &behind{run: func() { put(15, 1); put(60, 1) }}
-	cfg, err := aws.Load(t.Context(), aws.Settings{Region: "eu-west-1", Endpoint: server.URL}, b, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := openStore(t, dynamodb.Config{Client: aws.NewDynamoDB(cfg), Table: name})
+	s := openOutbox(t, server.URL, name, b)
 	for _, id := range []int64{10, 20, 30, 40, 50} { // the fifth is on the second page
 		put(id, 300<<10)
 	}
@@ -73,5 +59,48 @@ func TestOutboxBetweenPages(t *testing.T) {
 	}
 	if len(got) != 7 || slices.Index(got, 15) > slices.Index(got, 60) {
 		t.Errorf("given %v", got)
+	}
+}
+
+// TestOutboxTakenMeanwhile holds that no rows are given only where there are none: another daemon takes in and drops what
+// the first reading had, while a row that it had not seen waits behind.
+func TestOutboxTakenMeanwhile(t *testing.T) {
+	server := fake(t, nil)
+	c := client(t, server.URL)
+	const name = "outbox"
+	other := openOutbox(t, server.URL, name, http.DefaultTransport)
+	b := &behind{run: func() {
+		if err := other.DropOutbox(t.Context(), []int64{10, 20}); err != nil {
+			t.Error(err)
+		}
+	}}
+	s := openOutbox(t, server.URL, name, b)
+	for _, id := range []int64{10, 20, 30} {
+		putRow(t, c, name, id, 1)
+	}
+	rows, err := s.ReadOutbox(t.Context(), nil, 2, math.MaxInt)
+	if err != nil || len(rows) != 1 || rows[0].ID != 30 {
+		t.Errorf("given %v, %v", rows, err)
+	}
+}
+
+func openOutbox(t *testing.T, url, table string, transport http.RoundTripper) *dynamodb.Store {
+	t.Helper()
+	cfg, err := aws.Load(t.Context(), aws.Settings{Region: "eu-west-1", Endpoint: url}, transport, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openStore(t, dynamodb.Config{Client: aws.NewDynamoDB(cfg), Table: table})
+}
+
+// putRow puts a row as an application's transaction does.
+func putRow(t *testing.T, c *aws.DynamoDB, table string, id int64, bytes int) {
+	t.Helper()
+	_, err := c.PutItem(t.Context(), &sdk.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: "O"}, "sk": &types.AttributeValueMemberS{Value: dynamodb.Pad(id)},
+		"body": &types.AttributeValueMemberB{Value: make([]byte, bytes)},
+	}})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
