@@ -19,7 +19,8 @@ import (
 )
 
 // BenchmarkGrowth has thirty-two callers append to a log that grows: an append costs what it did, however many events
-// there are. Each size is measured twice: with what the filling has left in the server's buffers ("filled"), and after
+// there are. Ten thousand streams are appended to in turn: for ever, or, as most streams do, until each has
+// LEAT_BENCH_LIFE events, whereupon another follows it. Each size is measured twice: with what the filling has left in the server's buffers ("filled"), and after
 // a vacuum and a checkpoint ("settled"). LEAT_BENCH_EVENTS says to how many it grows; 100,000 unless it does.
 //
 // Beside the rate there is what the server says an event cost it: bytes and page images in its write-ahead log, and
@@ -29,6 +30,7 @@ func BenchmarkGrowth(b *testing.B) {
 	if n, err := strconv.Atoi(os.Getenv("LEAT_BENCH_EVENTS")); err == nil {
 		most = n
 	}
+	life, _ := strconv.Atoi(os.Getenv("LEAT_BENCH_LIFE"))
 	s := openStore(b, postgres.Config{})
 	server := pgtest.Shared(b).Conn(b, "")
 	if _, err := server.Exec(b.Context(), "SET search_path = "+pgx.Identifier{postgres.SchemaOf(s)}.Sanitize()); err != nil {
@@ -36,7 +38,7 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 	n := 0
 	appends := func(b *testing.B) {
-		before := statistics(b, s, server, &n)
+		before := statistics(b, s, server, &n, life)
 		jobs := make(chan *eventstore.Unit)
 		var callers sync.WaitGroup
 		for range 32 {
@@ -49,7 +51,7 @@ func BenchmarkGrowth(b *testing.B) {
 		report := rate(b)
 		done := 0
 		for b.Loop() {
-			jobs <- growthUnit(n)
+			jobs <- growthUnit(n, life)
 			n++
 			done++
 		}
@@ -57,7 +59,7 @@ func BenchmarkGrowth(b *testing.B) {
 		callers.Wait()
 		report(done)
 		b.StopTimer()
-		after := statistics(b, s, server, &n)
+		after := statistics(b, s, server, &n, life)
 		var pages strings.Builder
 		for i, v := range after {
 			of := float64(v.count-before[i].count) / float64(done)
@@ -75,7 +77,7 @@ func BenchmarkGrowth(b *testing.B) {
 		for n < target {
 			units := make([]*eventstore.Unit, 1000)
 			for i := range units {
-				units[i] = growthUnit(n + i)
+				units[i] = growthUnit(n+i, life)
 			}
 			commit(b, s, units...)
 			n += len(units)
@@ -97,9 +99,9 @@ type statistic struct {
 
 // statistics asks the server what it has done so far. It makes an append first: sessions tell their counts when a
 // transaction ends, and not within a second of the last time.
-func statistics(b *testing.B, s *postgres.Store, c *pgx.Conn, n *int) (all []statistic) {
+func statistics(b *testing.B, s *postgres.Store, c *pgx.Conn, n *int, life int) (all []statistic) {
 	time.Sleep(1100 * time.Millisecond)
-	commit(b, s, growthUnit(*n))
+	commit(b, s, growthUnit(*n, life))
 	*n++
 	rows, err := c.Query(context.Background(), `SELECT '', 'wal-B/event', wal_bytes::bigint FROM pg_stat_wal
 UNION ALL SELECT '', 'images/event', wal_fpi FROM pg_stat_wal
@@ -121,10 +123,15 @@ ORDER BY 1, 2`)
 	return all
 }
 
-// growthUnit appends to one of ten thousand streams.
-func growthUnit(n int) *eventstore.Unit {
-	u := benchUnit(n, 1, 10_000)
+// growthUnit appends to one of ten thousand streams, which have life events each, or any number where that is zero.
+func growthUnit(n, life int) *eventstore.Unit {
+	const streams = 10_000
+	stream := n % streams
+	if life > 0 {
+		stream += (n/streams + n%life) / life * streams // of each round, one in life begins
+	}
+	u := benchUnit(n, 1, streams)
 	u.Appends[0].Events[0].Time = time.Unix(1772366400+int64(n), 0).UTC()
-	u.Appends[0].Stream = event.Stream{Type: "order", ID: fmt.Sprint("o-", n%10_000)}
+	u.Appends[0].Stream = event.Stream{Type: "order", ID: fmt.Sprint("o-", stream)}
 	return u
 }
