@@ -129,7 +129,7 @@ func TestDomainEventsKilled(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	f := dynamofake.New(&dynamofake.Plan{Seed: seed, Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.005, Skip: 0.05})
+	f := dynamofake.New(&dynamofake.Plan{Seed: seed, Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.005, Part: 0.2, Skip: 0.05})
 	t.Cleanup(f.Close)
 	awsEnv(t, f.URL)
 	dir := t.TempDir()

@@ -43,7 +43,7 @@ func TestDynamoOutboxUnderLoad(t *testing.T) {
 		kills = n
 	}
 	t.Run("fake", func(t *testing.T) {
-		plan := &dynamofake.Plan{Seed: rand.Uint64(), Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.005, Skip: 0.05}
+		plan := &dynamofake.Plan{Seed: rand.Uint64(), Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.005, Part: 0.2, Skip: 0.05}
 		t.Logf("seed %d", plan.Seed)
 		f := dynamofake.New(plan)
 		t.Cleanup(f.Close)

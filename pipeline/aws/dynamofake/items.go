@@ -3,6 +3,7 @@ package dynamofake
 import (
 	"encoding/json"
 	"strconv"
+	"time"
 )
 
 // write is one change, alone or in a transaction.
@@ -30,6 +31,7 @@ type change struct {
 	key      item
 	old, new item // nil: none
 	refused  bool
+	late     bool // a transaction holds the item
 	units    float64
 	kind     int
 }
@@ -43,9 +45,11 @@ func (s *Server) judge(w *write, kind int) (*change, error) {
 	if kind == isPut {
 		c.key = w.Item
 	}
-	if c.old, err = t.get(c.key); err != nil {
+	h, r, err := t.key(c.key)
+	if err != nil {
 		return nil, err
 	}
+	c.old, c.late = t.rows[h][r], t.late[at(h, r)]
 	on := c.old
 	if on == nil {
 		on = item{}
@@ -84,6 +88,9 @@ func (s *Server) one(body []byte, kind int) (any, error) {
 	c, err := s.judge(&w, kind)
 	if err != nil {
 		return nil, err
+	}
+	if c.late {
+		return nil, refuse("TransactionConflictException", "Transaction is ongoing for the item")
 	}
 	s.cost.Write += c.units
 	if c.refused {
@@ -230,7 +237,7 @@ func (s *Server) batchWrite(body []byte) (any, error) {
 				return nil, validation("Provided list of item keys contains duplicates")
 			}
 			seen[h+"\x00"+rk] = true
-			if s.plan.skips() {
+			if c.late || s.plan.skips() {
 				unprocessed[name] = append(unprocessed[name], r)
 				continue
 			}
@@ -262,6 +269,9 @@ func (s *Server) transact(body []byte) (any, error) {
 	}
 	request := canonical(body)
 	if t := in.ClientRequestToken; t != "" {
+		if s.begun[t] {
+			return nil, refuse("TransactionInProgressException", "The transaction with the given request token is already in progress.")
+		}
 		if old, known := s.tokens[t]; known && old == request {
 			return map[string]any{}, nil
 		} else if known {
@@ -295,15 +305,16 @@ func (s *Server) transact(body []byte) (any, error) {
 		bytes += c.new.size()
 		total += 2 * c.units
 		changes[n], reasons[n] = c, reason{Code: "None"}
-		if c.refused {
+		switch {
+		case c.late || (!c.refused && s.plan.conflicts()):
+			bad = true
+			reasons[n] = reason{Code: "TransactionConflict", Message: "Transaction is ongoing for the item"}
+		case c.refused:
 			bad = true
 			reasons[n] = reason{Code: "ConditionalCheckFailed", Message: "The conditional request failed"}
 			if w.ReturnValuesOnConditionCheckFailure == "ALL_OLD" {
 				reasons[n].Item = c.old
 			}
-		} else if s.plan.conflicts() {
-			bad = true
-			reasons[n] = reason{Code: "TransactionConflict", Message: "Transaction is ongoing for the item"}
 		}
 	}
 	if bytes > MaxBytes {
@@ -326,15 +337,51 @@ func (s *Server) transact(body []byte) (any, error) {
 		return nil, &fault{status: 400, code: "TransactionCanceledException", more: map[string]any{"CancellationReasons": reasons},
 			message: "Transaction cancelled, please refer cancellation reasons for specific reasons [" + codes + "]"}
 	}
-	for _, c := range changes {
-		if err := c.apply(); err != nil {
-			return nil, err
-		}
-	}
 	if in.ClientRequestToken != "" {
 		s.tokens[in.ClientRequestToken] = request
 	}
+	if err := s.appear(changes, in.ClientRequestToken); err != nil {
+		return nil, err
+	}
 	return map[string]any{"ConsumedCapacity": []map[string]any{{"CapacityUnits": total}}}, nil
+}
+
+// appear makes the items of a committed transaction visible: at once, or some of them later. Meanwhile others are served.
+func (s *Server) appear(changes []*change, token string) error {
+	late, by := s.plan.parts(len(changes))
+	var rest []*change
+	for n, c := range changes {
+		if late[n] {
+			rest = append(rest, c)
+		} else if err := c.apply(); err != nil {
+			return err
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	hold := func(yes bool) {
+		for _, c := range rest {
+			h, r, _ := c.t.key(c.key)
+			if c.t.late == nil {
+				c.t.late = map[string]bool{}
+			}
+			c.t.late[at(h, r)] = yes
+		}
+	}
+	hold(true)
+	s.begun[token] = true
+	s.mu.Unlock()
+	time.Sleep(by)
+	s.mu.Lock()
+	delete(s.begun, token)
+	hold(false)
+	for _, c := range rest {
+		if err := c.apply(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // search is a Query or a Scan.

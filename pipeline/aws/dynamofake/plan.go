@@ -15,6 +15,9 @@ type Plan struct {
 	Lose, Break float64
 	// Conflict cancels a transaction for one of its items that another transaction holds.
 	Conflict float64
+	// Part lets a transaction that is committed become visible item by item: for up to two milliseconds, before it is
+	// answered, readers find some of its items as they are and others as they were. Writers of the latter meet a conflict.
+	Part float64
 	// Skip leaves an item of a batch unprocessed.
 	Skip float64
 	// Units are the write units that transactions may take at once, and in each time Per anew; 0: as many as they like.
@@ -77,7 +80,22 @@ func (p *Plan) decide(op string) (then after, before error) {
 }
 
 func (p *Plan) conflicts() bool { return p != nil && p.chance(p.Conflict) }
-func (p *Plan) skips() bool     { return p != nil && p.chance(p.Skip) }
+
+// parts says which of so many items of a transaction come late, and by how much; none: they come all at once.
+func (p *Plan) parts(items int) (late map[int]bool, by time.Duration) {
+	if p == nil || items < 2 || !p.chance(p.Part) {
+		return nil, 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	late = map[int]bool{}
+	for _, n := range p.random.Perm(items)[:1+p.random.IntN(items-1)] {
+		late[n] = true
+	}
+	return late, time.Duration(p.random.IntN(int(2 * time.Millisecond)))
+}
+
+func (p *Plan) skips() bool { return p != nil && p.chance(p.Skip) }
 
 // affords takes write units of what is provisioned, if there are so many.
 func (p *Plan) affords(units float64) bool {

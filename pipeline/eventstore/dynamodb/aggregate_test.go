@@ -187,7 +187,7 @@ func pay(id, to string, amount, grow int) string {
 func TestAggregates(t *testing.T) {
 	t.Run("fake", func(t *testing.T) { aggregates(t, client(t, fake(t, nil).URL), 15, func() {}) })
 	t.Run("faults", func(t *testing.T) {
-		plan := &dynamofake.Plan{Seed: 5, Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.01, Skip: 0.05}
+		plan := &dynamofake.Plan{Seed: 5, Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.01, Part: 0.3, Skip: 0.05}
 		aggregates(t, client(t, fake(t, plan).URL), 10, plan.Stop)
 	})
 	t.Run("moto", func(t *testing.T) { aggregates(t, client(t, mototest.Start(t)), 3, func() {}) })

@@ -158,6 +158,12 @@ func failed(err error, n int) (item, bool) {
 	return c.CancellationReasons[n].Item, true
 }
 
+// contended reports whether item n of a cancelled transaction is one that another transaction holds.
+func contended(err error, n int) bool {
+	var c *types.TransactionCanceledException
+	return errors.As(err, &c) && n < len(c.CancellationReasons) && code(c.CancellationReasons[n]) == "TransactionConflict"
+}
+
 func (s *Store) used(what string, cs ...*types.ConsumedCapacity) {
 	total := 0.0
 	for _, c := range cs {

@@ -39,10 +39,12 @@ type change struct {
 	extra []types.TransactWriteItem
 	// rows of tables that are written, by partition and sort key; without columns: deleted.
 	rows map[string]item
+	// stood are the marks of rows that were read, by the same: who writes one finds it as it was.
+	stood map[string]string
 }
 
 func (s *Store) newChange() *change {
-	return &change{s: s, docs: map[docKey]*doc{}, rows: map[string]item{}}
+	return &change{s: s, docs: map[docKey]*doc{}, rows: map[string]item{}, stood: map[string]string{}}
 }
 
 // snapshot lets restore take back what is changed from now on. What was read stays known.
@@ -142,27 +144,25 @@ func (c *change) set(k docKey, body []byte) {
 func (c *change) row(i item) { c.rows[text(i, pk)+"\x00"+text(i, sk)] = i }
 
 // check makes the transaction fail where a document that was loaded is not any more as it was.
-func (c *change) check(k docKey) {
-	if d := c.docs[k]; !d.checked && d.version > 0 {
-		d.checked = true
-		c.extra = append(c.extra, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
-			TableName: &c.s.cfg.Table, Key: k.item(), ConditionExpression: ptr("v = :v"), ExpressionAttributeValues: item{":v": num(d.version)},
-		}})
-	}
-}
+func (c *change) check(k docKey) { c.docs[k].checked = true }
 
 // writes gives the transaction's part for the documents.
 func (c *change) writes() []types.TransactWriteItem {
 	out := append([]types.TransactWriteItem{}, c.extra...)
-	for _, i := range c.rows {
+	for at, i := range c.rows {
+		cond, values := c.asItStood(at)
 		if columnsOf(i) == nil {
-			out = append(out, types.TransactWriteItem{Delete: &types.Delete{TableName: &c.s.cfg.Table, Key: i}})
+			out = append(out, types.TransactWriteItem{Delete: &types.Delete{TableName: &c.s.cfg.Table, Key: i, ConditionExpression: cond, ExpressionAttributeValues: values}})
 		} else {
-			out = append(out, types.TransactWriteItem{Put: &types.Put{TableName: &c.s.cfg.Table, Item: i}})
+			out = append(out, types.TransactWriteItem{Put: &types.Put{TableName: &c.s.cfg.Table, Item: i, ConditionExpression: cond, ExpressionAttributeValues: values}})
 		}
 	}
 	for k, d := range c.docs {
 		switch {
+		case d.checked && !d.changed && d.version > 0:
+			out = append(out, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+				TableName: &c.s.cfg.Table, Key: k.item(), ConditionExpression: ptr("v = :v"), ExpressionAttributeValues: item{":v": num(d.version)},
+			}})
 		case !d.changed || (d.body == nil && d.version == 0):
 		case d.body == nil:
 			out = append(out, types.TransactWriteItem{Delete: &types.Delete{
@@ -179,6 +179,19 @@ func (c *change) writes() []types.TransactWriteItem {
 		}
 	}
 	return out
+}
+
+// asItStood is the condition that a row is as it was read. A row is read when the log has told of the commit that wrote it,
+// and may become visible a moment later: what was worked out from its old columns must not be written over the new ones.
+func (c *change) asItStood(at string) (*string, item) {
+	mark, read := c.stood[at]
+	switch {
+	case !read:
+		return nil, nil
+	case mark == "":
+		return ptr("attribute_not_exists(w)"), nil
+	}
+	return ptr("w = :w"), item{":w": str(mark)}
 }
 
 func ptr(s string) *string { return &s }

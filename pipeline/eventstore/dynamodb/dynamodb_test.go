@@ -112,7 +112,7 @@ func TestLinearizable(t *testing.T) {
 
 // TestLinearizableFaults is the same while the service throttles, cancels, and loses answers.
 func TestLinearizableFaults(t *testing.T) {
-	plan := &dynamofake.Plan{Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Skip: 0.05}
+	plan := &dynamofake.Plan{Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Part: 0.3, Skip: 0.05}
 	c := client(t, fake(t, plan).URL)
 	name := fmt.Sprintf("leat-%d", tables.Add(1))
 	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}

@@ -27,7 +27,7 @@ func TestSeeds(t *testing.T) {
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			plan := &dynamofake.Plan{Seed: uint64(seed), Throttle: 0.05, Fail: 0.05, Lose: 0.05, Break: 0.05, Conflict: 0.02, Skip: 0.1}
+			plan := &dynamofake.Plan{Seed: uint64(seed), Throttle: 0.05, Fail: 0.05, Lose: 0.05, Break: 0.05, Conflict: 0.02, Part: 0.3, Skip: 0.1}
 			underFaults(t, fake(t, plan).URL, plan)
 		})
 	}

@@ -321,7 +321,7 @@ func (h *shared) takeInMany(ctx context.Context, heads []sharedHead, have map[st
 			all.Go(func() {
 				for n := lane; n < len(part); n += readers {
 					if at := have[streamPK(part[n].name)]; at < part[n].revision {
-						read[n], errs[n] = h.events(ctx, part[n].name, at)
+						read[n], errs[n] = h.behind(ctx, part[n].name, at)
 					}
 				}
 			})

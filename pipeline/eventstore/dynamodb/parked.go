@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/plan"
 	"github.com/leatdev/leat/pipeline/poison"
 )
@@ -55,10 +56,14 @@ func (s *Store) park(ctx context.Context, c *change, entries []poison.Entry) err
 			return err
 		} else if known {
 			var p parked
-			if _, err := load(ctx, c, entryKey(id), &p); err != nil {
+			there, err := load(ctx, c, entryKey(id), &p)
+			if err != nil {
 				return err
 			}
-			old = &p.Entry
+			c.check(at) // else the entry could be dropped between the two reads, and come back without its key
+			if there {
+				old = &p.Entry
+			}
 		} else {
 			var count int64
 			if _, err := load(ctx, c, docKey{countDocs, parkedDocs}, &count); err != nil {
@@ -130,19 +135,38 @@ func (s *Store) dropEntry(ctx context.Context, c *change, p *parked) error {
 	return nil
 }
 
-// entry gives the entry of a document, whole.
-func (s *Store) entry(ctx context.Context, p *parked) (poison.Entry, error) {
+// entry gives the entry of a document, whole. Its pieces go when it is edited or dropped, also between the reads: then it
+// is read again; false: it is gone.
+func (s *Store) entry(ctx context.Context, p *parked) (poison.Entry, bool, error) {
+	for wait := s.settling(); ; {
+		e, whole, err := s.joined(ctx, p)
+		if err != nil || whole {
+			return e, whole, err
+		}
+		var now parked
+		there, err := load(ctx, s.newChange(), entryKey(p.ID), &now)
+		if err != nil || !there {
+			return e, false, err
+		}
+		if p = &now; !wait.again(ctx) {
+			return e, false, fmt.Errorf("%w: a piece of parked event %d is missing", eventstore.ErrCorrupt, p.ID)
+		}
+	}
+}
+
+// joined puts an entry together; false: a piece is not there.
+func (s *Store) joined(ctx context.Context, p *parked) (poison.Entry, bool, error) {
 	e := p.Entry
 	e.Payload, e.Envelope, e.Metadata = p.Raw, p.Shape, p.Meta
 	e.First, e.Last = e.First.UTC(), e.Last.UTC()
 	for _, piece := range p.Pieces {
 		i, err := s.get(ctx, key(piecesPK, piece))
-		if err != nil {
-			return e, err
+		if err != nil || i == nil {
+			return e, false, err
 		}
 		e.Payload = append(e.Payload, blob(i, "b")...)
 	}
-	return e, nil
+	return e, true, nil
 }
 
 // Park implements poison.Store.
@@ -203,7 +227,8 @@ func (s *Store) ListParked(ctx context.Context, f poison.Filter) iter.Seq2[poiso
 		})
 		for i := 0; err == nil && i < len(docs); i++ {
 			var e poison.Entry
-			if e, err = s.entry(ctx, &docs[i]); err == nil && !yield(e, nil) {
+			var there bool
+			if e, there, err = s.entry(ctx, &docs[i]); there && !yield(e, nil) {
 				return
 			}
 		}

@@ -1,8 +1,8 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"sort"
@@ -15,19 +15,29 @@ import (
 // pageEvents is how many items of the log one call asks for.
 const pageEvents = 1000
 
-// scan gives the log's events from a position on, upwards, up to a position or to a hole, which is where the log ends for
-// now. Fn says whether it wants more.
-func (s *Store) scan(ctx context.Context, from, to int64, fn func(*event.Recorded) (bool, error)) error {
-	expected := from
-	for expected <= to {
-		b := bucket(expected)
-		start, first := expected, true
-		stop := false
-		q := query{pk: logPK(b), cond: "sk BETWEEN :from AND :to", values: item{":from": str(pad(start)), ":to": str(pad(to))}, limit: int32(min(pageEvents, max(1, to-start+1)))}
+// way is the direction in which the log is read.
+type way int64
+
+const (
+	up   way = 1
+	down way = -1
+)
+
+// scan gives the log's events from a position on to another, both included, or to a hole, which upwards is where the log
+// ends for now. Fn says whether it wants more. Next is the position behind the last one that it was given.
+func (s *Store) scan(ctx context.Context, from, to int64, w way, fn func(*event.Recorded) (bool, error)) (next int64, err error) {
+	next = from
+	left := func() int64 { return (to-next)*int64(w) + 1 }
+	for left() > 0 {
+		began, first, stop := next, true, false
+		q := query{pk: logPK(bucket(next)), cond: "sk BETWEEN :from AND :to", values: item{":from": str(pad(next)), ":to": str(pad(to))}, limit: int32(min(pageEvents, left()))}
+		if w == down { // an item that begins before the lower bound may hold events above it
+			q.cond, q.values, q.backwards = "sk <= :from", item{":from": str(pad(next))}, true
+		}
 		err := s.pages(ctx, q, func(page []item) (bool, error) {
-			if first && (len(page) == 0 || text(page[0], sk) != pad(expected)) {
+			if w == up && first && (len(page) == 0 || text(page[0], sk) != pad(next)) {
 				// The event may be within the item of those before it.
-				within, err := s.before(ctx, expected)
+				within, err := s.before(ctx, next)
 				if err != nil {
 					return false, err
 				}
@@ -41,16 +51,19 @@ func (s *Store) scan(ctx context.Context, from, to int64, fn func(*event.Recorde
 				if err != nil {
 					return false, err
 				}
+				if w == down {
+					slices.Reverse(events)
+				}
 				for n := range events {
 					r := &events[n]
-					if r.Position < expected {
+					if (r.Position-next)*int64(w) < 0 {
 						continue
 					}
-					if r.Position > expected || r.Position > to {
+					if r.Position != next || left() <= 0 {
 						stop = true
 						return false, nil
 					}
-					expected++
+					next += int64(w)
 					if more, err := fn(r); err != nil || !more {
 						stop = true
 						return false, err
@@ -59,11 +72,32 @@ func (s *Store) scan(ctx context.Context, from, to int64, fn func(*event.Recorde
 			}
 			return true, nil
 		})
-		if err != nil || stop || expected == start || bucket(expected) == b {
-			return err
+		if err != nil || stop || next == began || bucket(next) == bucket(began) {
+			return next, err
 		}
 	}
-	return nil
+	return next, nil
+}
+
+// read is scan over positions that are in the log: one that is not visible yet is waited for, and one that does not come
+// is missing.
+func (s *Store) read(ctx context.Context, from, to int64, w way, fn func(*event.Recorded) (bool, error)) error {
+	wanted := true
+	for wait := s.settling(); ; {
+		next, err := s.scan(ctx, from, to, w, func(r *event.Recorded) (more bool, err error) {
+			wanted, err = fn(r)
+			return wanted, err
+		})
+		if err != nil || !wanted || (to-next)*int64(w) < 0 {
+			return err
+		}
+		if next != from {
+			from, wait = next, s.settling()
+		}
+		if !wait.again(ctx) {
+			return missing(ctx, next)
+		}
+	}
 }
 
 // before gives the item that holds the event at a position which no item begins with; nil: there is none.
@@ -81,42 +115,6 @@ func (s *Store) before(ctx context.Context, position int64) (found item, err err
 		return false, nil
 	})
 	return found, err
-}
-
-// scanBack gives the log's events from a position on, downwards.
-func (s *Store) scanBack(ctx context.Context, from, to int64, fn func(*event.Recorded) (bool, error)) error {
-	for b := bucket(from); from >= to && b >= 0; b-- {
-		stop := false
-		// An item that begins before the lower bound may hold events above it.
-		q := query{pk: logPK(b), cond: "sk <= :from", values: item{":from": str(pad(from))}, backwards: true, limit: pageEvents}
-		err := s.pages(ctx, q, func(page []item) (bool, error) {
-			for _, i := range page {
-				events, err := eventsOf(i)
-				if err != nil {
-					return false, err
-				}
-				for n := len(events) - 1; n >= 0; n-- {
-					r := &events[n]
-					if r.Position > from {
-						continue
-					}
-					if r.Position < to {
-						stop = true
-						return false, nil
-					}
-					if more, err := fn(r); err != nil || !more {
-						stop = true
-						return false, err
-					}
-				}
-			}
-			return true, nil
-		})
-		if err != nil || stop {
-			return err
-		}
-	}
-	return nil
 }
 
 // findEnd looks for the log's end from nothing: the last bucket by doubling and halving, then its last item.
@@ -230,9 +228,9 @@ func (s *Store) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2
 		}
 		if err == nil && low <= high {
 			if o.Backwards {
-				err = s.scanBack(ctx, high, low, give)
+				err = s.read(ctx, high, low, down, give)
 			} else {
-				err = s.scan(ctx, low, high, give)
+				err = s.read(ctx, low, high, up, give)
 			}
 		}
 		if err != nil && !stopped {
@@ -351,35 +349,40 @@ func (s *Store) readStream(ctx context.Context, name event.Stream, o eventstore.
 
 // eventsAt reads events by their places, in their order.
 func (s *Store) eventsAt(ctx context.Context, places []place) ([]event.Recorded, error) {
-	var keys []item
-	asked := map[int64]bool{}
-	for _, p := range places {
-		if !asked[p.item] {
-			asked[p.item] = true
-			keys = append(keys, key(logPK(bucket(p.item)), pad(p.item)))
-		}
-	}
-	found, err := s.gets(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
 	byPosition := map[int64]event.Recorded{}
-	for _, i := range found {
-		events, err := eventsOf(i)
+	for try, wait := 0, s.settling(); ; try++ {
+		var keys []item
+		asked, first := map[int64]bool{}, int64(0)
+		for _, p := range places {
+			if _, known := byPosition[p.position]; !known && !asked[p.item] {
+				asked[p.item] = true
+				keys = append(keys, key(logPK(bucket(p.item)), pad(p.item)))
+				first = cmp.Or(first, p.position)
+			}
+		}
+		if len(keys) == 0 {
+			break
+		}
+		if try > 0 && !wait.again(ctx) {
+			return nil, missing(ctx, first)
+		}
+		found, err := s.gets(ctx, keys)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range events {
-			byPosition[r.Position] = r
+		for _, i := range found {
+			events, err := eventsOf(i)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range events {
+				byPosition[r.Position] = r
+			}
 		}
 	}
 	out := make([]event.Recorded, len(places))
 	for i, p := range places {
-		r, ok := byPosition[p.position]
-		if !ok {
-			return nil, fmt.Errorf("%w: event %d of the log is missing", eventstore.ErrCorrupt, p.position)
-		}
-		out[i] = r
+		out[i] = byPosition[p.position]
 	}
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -56,6 +57,7 @@ type shared struct {
 	stop    context.CancelFunc
 	stopped chan struct{}
 	finder  finder
+	broken  sync.Map // by name: when a stream was found not to be whole
 }
 
 // sharedHead is a stream's head in the shared table.
@@ -110,7 +112,33 @@ var errSharedGap = errors.New("a revision is missing in the shared table")
 // pageBytes bounds the payloads that are read before they are written.
 const pageBytes = 1 << 20
 
-// events reads a page of the events behind a revision: at least one where there are any.
+// settle waits for what the shared table must have. Units of others wait with the one in question, so it is not for as long
+// as elsewhere, and for a stream that was found to be broken not again within a minute.
+func (h *shared) settle(name event.Stream) *settling {
+	if at, known := h.broken.Load(name); known && time.Since(at.(time.Time)) < time.Minute {
+		return settle(0)
+	}
+	return settle(h.s.cfg.Patience / 4)
+}
+
+// behind reads a page of the events behind a revision, of which the head knows.
+func (h *shared) behind(ctx context.Context, name event.Stream, after int64) ([]event.Event, error) {
+	for wait := h.settle(name); ; {
+		events, err := h.events(ctx, name, after)
+		if err != nil && !errors.Is(err, errSharedGap) || len(events) > 0 {
+			return events, err
+		}
+		if !wait.again(ctx) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			h.broken.Store(name, time.Now())
+			return nil, fmt.Errorf("%w: %w: %d of stream %s", eventstore.ErrCorrupt, errSharedGap, after+1, name)
+		}
+	}
+}
+
+// events reads a page of the events behind a revision, up to one that is missing: at least one where there are any.
 func (h *shared) events(ctx context.Context, name event.Stream, after int64) ([]event.Event, error) {
 	limit := int32(500)
 	in := &dynamodb.QueryInput{
@@ -131,6 +159,9 @@ func (h *shared) events(ctx context.Context, name event.Stream, after int64) ([]
 	size := 0
 	for _, i := range out.Items {
 		revision := after + int64(len(events)) + 1
+		if number(i, sharedSK) != revision && len(events) > 0 {
+			break
+		}
 		if number(i, sharedSK) != revision {
 			return nil, fmt.Errorf("%w: %w: %d of stream %s", eventstore.ErrCorrupt, errSharedGap, revision, name)
 		}
@@ -321,7 +352,8 @@ func (h *shared) writes(d *draft) {
 func (d *draft) broken(err error) error {
 	held := map[event.Stream]bool{}
 	for n, name := range d.shared.heads {
-		if _, no := failed(err, d.shared.base+n); no {
+		// A head that another transaction holds is about to say more.
+		if _, no := failed(err, d.shared.base+n); no || contended(err, d.shared.base+n) {
 			held[name] = true
 		}
 	}

@@ -38,7 +38,7 @@ func TestSharedSeeds(t *testing.T) {
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			plan := &dynamofake.Plan{Seed: uint64(seed), Throttle: 0.03, Fail: 0.03, Lose: 0.03, Break: 0.03, Conflict: 0.02, Skip: 0.05}
+			plan := &dynamofake.Plan{Seed: uint64(seed), Throttle: 0.03, Fail: 0.03, Lose: 0.03, Break: 0.03, Conflict: 0.02, Part: 0.3, Skip: 0.05}
 			side(t, fake(t, plan).URL, plan, uint64(seed), 12)
 		})
 	}

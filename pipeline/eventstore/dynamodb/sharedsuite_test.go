@@ -133,7 +133,7 @@ func TestSharedStore(t *testing.T) {
 // TestSharedLinearizable has two daemons on one log and the shared table, while the service throttles, cancels, and
 // loses answers.
 func TestSharedLinearizable(t *testing.T) {
-	plan := &dynamofake.Plan{Seed: 11, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Skip: 0.05}
+	plan := &dynamofake.Plan{Seed: 11, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Part: 0.3, Skip: 0.05}
 	c := client(t, fake(t, plan).URL)
 	name, shared := fmt.Sprintf("leat-%d", tables.Add(1)), sharing(lambdatest.Table(t, c))
 	names := &sync.Map{}

@@ -2,10 +2,11 @@ package dynamodb
 
 import (
 	"context"
-	"strconv"
+	"fmt"
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
 // stream is a stream's head, with the places of its events as far as they are known.
@@ -57,26 +58,33 @@ func indexed(s string) string { return s[:min(len(s), 1024)] }
 
 // chunks reads the places before the tail.
 func (s *Store) chunks(ctx context.Context, name event.Stream, st *stream) error {
-	if st.complete {
-		return nil
-	}
-	st.older = nil
-	err := s.pages(ctx, query{pk: streamPK(name), cond: "sk > :head", values: item{":head": str(headSK)}}, func(page []item) (bool, error) {
-		for _, i := range page {
-			first, _ := strconv.ParseInt(text(i, sk), 10, 64)
-			if first >= st.from {
-				return false, nil
+	for wait := s.settling(); !st.complete; {
+		st.older = nil
+		err := s.pages(ctx, query{pk: streamPK(name), cond: "sk > :head", values: item{":head": str(headSK)}}, func(page []item) (bool, error) {
+			for _, i := range page {
+				first, _ := unpad(text(i, sk))
+				if first >= st.from || first != int64(len(st.older))+1 {
+					return false, nil
+				}
+				places, err := readPlaces(blob(i, "k"))
+				if err != nil {
+					return false, err
+				}
+				st.older = append(st.older, places...)
 			}
-			places, err := readPlaces(blob(i, "k"))
-			if err != nil {
-				return false, err
-			}
-			st.older = append(st.older, places...)
+			return true, nil
+		})
+		if err != nil {
+			return err
 		}
-		return true, nil
-	})
-	st.complete = err == nil
-	return err
+		if st.complete = int64(len(st.older)) == st.from-1; !st.complete && !wait.again(ctx) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: the places of the events of stream %s are missing from revision %d on", eventstore.ErrCorrupt, name, len(st.older)+1)
+		}
+	}
+	return nil
 }
 
 // at gives the place of a revision, which is known.

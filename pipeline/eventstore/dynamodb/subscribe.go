@@ -42,13 +42,13 @@ func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) it
 		s.follow.Add(1)
 		defer s.follow.Add(-1)
 		s.ends.Follow(ctx, o.After, live.Follower{Ready: s.ready, Next: func(ctx context.Context, after, head int64) (eventstore.Page, error) {
-			for {
+			for wait := s.settling(); ; {
 				p, err := s.page(ctx, after, head, o)
 				if err != nil || p.Through > after {
 					return p, s.reading(ctx, err)
 				}
-				if !pause(ctx, firstWait) { // a hole where the end was seen: it is a moment old
-					return p, ctx.Err()
+				if !wait.again(ctx) { // a hole where the end was seen: it is a moment old, or for ever
+					return p, missing(ctx, after+1)
 				}
 				if err := s.ready(ctx); err != nil {
 					return p, err
@@ -62,7 +62,7 @@ func (s *Store) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) it
 // reader's place moves.
 func (s *Store) page(ctx context.Context, after, head int64, o eventstore.SubscribeOptions) (eventstore.Page, error) {
 	p := live.NewPage(after, head, o)
-	err := s.scan(ctx, after+1, min(head, after+perBucket), func(r *event.Recorded) (bool, error) {
+	_, err := s.scan(ctx, after+1, min(head, after+perBucket), up, func(r *event.Recorded) (bool, error) {
 		p.Take(r)
 		return !p.Full, nil
 	})

@@ -274,8 +274,12 @@ func (t *Tables) stand(ctx context.Context, c *change, d *table.Def, keys []tabl
 		ask = append(ask, i)
 	}
 	found, err := t.s.gets(ctx, ask)
+	for _, i := range ask {
+		c.stood[text(i, pk)+"\x00"+text(i, sk)] = ""
+	}
 	for _, i := range found {
 		out[text(i, sk)] = i
+		c.stood[text(i, pk)+"\x00"+text(i, sk)] = text(i, "w")
 	}
 	return out, err
 }
@@ -349,16 +353,10 @@ func (t *Tables) finish(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	ws := make([]types.WriteRequest, len(items))
-	for n, i := range items {
-		if ws[n] = deletion(i); columnsOf(i) != nil {
-			ws[n] = types.WriteRequest{PutRequest: &types.PutRequest{Item: i}}
-		}
-	}
-	if err := t.s.puts(ctx, ws); err != nil {
+	done := m.Journal
+	if err := t.place(ctx, name, done, items); err != nil {
 		return err
 	}
-	done := m.Journal
 	err = t.s.update(ctx, func(c *change) error {
 		var now models
 		if known, err := load(ctx, c, modelKey(name), &now); err != nil || !known || now.Journal != done {
@@ -372,6 +370,46 @@ func (t *Tables) finish(ctx context.Context, name string) error {
 		return err
 	}
 	t.s.back.Go(func() { t.clearLater("J#" + done) })
+	return nil
+}
+
+// place puts the rows of a journal in their places. Each transaction holds that the journal is still named: another may
+// have finished it and gone on, and who was slow must not write over what came behind.
+func (t *Tables) place(ctx context.Context, name, journal string, items []item) error {
+	some := most - 1
+	for wait := raceWait; len(items) > 0; {
+		c := t.s.newChange()
+		var m models
+		if known, err := load(ctx, c, modelKey(name), &m); err != nil || !known || m.Journal != journal {
+			return err
+		}
+		n, bytes := 0, 0
+		for n < min(len(items), some) {
+			if bytes += weigh(items[n : n+1]); n > 0 && bytes > transactBytes/2 {
+				break
+			}
+			c.row(items[n])
+			n++
+		}
+		c.check(modelKey(name))
+		attempt := ctx
+		if n > 1 {
+			attempt = context.WithValue(ctx, lessKey{}, true)
+		}
+		switch err := t.s.transact(attempt, c.writes()); {
+		case err == nil:
+			items, some, wait = items[n:], min(some+max(1, some/8), most-1), raceWait
+			continue
+		case errors.Is(err, errLess):
+			some = max(1, n/2)
+		case !isCancelled(err):
+			return err
+		}
+		if !pause(ctx, wait) {
+			return ctx.Err()
+		}
+		wait = min(2*wait, maxWait)
+	}
 	return nil
 }
 
@@ -676,9 +714,11 @@ func (t *Tables) scan(ctx context.Context, c *change, d *table.Def, equal map[st
 	}
 	err := t.s.pages(ctx, query{pk: partition}, func(page []item) (bool, error) {
 		for _, i := range page {
-			if _, written := c.rows[partition+"\x00"+text(i, sk)]; written {
+			at := partition + "\x00" + text(i, sk)
+			if _, written := c.rows[at]; written {
 				continue
 			}
+			c.stood[at] = text(i, "w")
 			if err := add(i); err != nil {
 				return false, err
 			}
@@ -795,7 +835,11 @@ func (w within) Write(ctx context.Context, d *table.Def, put, del []table.Row) e
 	if err != nil {
 		return err
 	}
+	mark := nonce(6)
 	for _, i := range items {
+		if columnsOf(i) != nil {
+			i["w"] = str(mark)
+		}
 		w.c.row(i)
 	}
 	return nil

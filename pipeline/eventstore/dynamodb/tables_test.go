@@ -108,7 +108,7 @@ func TestJournal(t *testing.T) {
 
 // TestTablesUnderFaults moves a checkpoint through all that can go wrong: each write is there once.
 func TestTablesUnderFaults(t *testing.T) {
-	plan := &dynamofake.Plan{Seed: 3, Throttle: 0.05, Fail: 0.03, Lose: 0.05, Break: 0.05, Conflict: 0.01, Skip: 0.1}
+	plan := &dynamofake.Plan{Seed: 3, Throttle: 0.05, Fail: 0.03, Lose: 0.05, Break: 0.05, Conflict: 0.01, Part: 0.3, Skip: 0.1}
 	s := openStore(t, dynamodb.Config{Client: client(t, fake(t, plan).URL)})
 	if _, err := s.Tables().Ensure(t.Context(), counts, "d", "r", "l"); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
@@ -43,12 +44,9 @@ func (h *shared) takeIn(ctx context.Context, name event.Stream, to int64) (broug
 		if err != nil || have >= to {
 			return brought, err
 		}
-		events, err := h.events(ctx, name, have)
+		events, err := h.behind(ctx, name, have)
 		if err != nil {
 			return brought, err
-		}
-		if len(events) == 0 {
-			return brought, fmt.Errorf("%w: %w: %d of stream %s", eventstore.ErrCorrupt, errSharedGap, have+1, name)
 		}
 		units := takeInUnits(name, have, events)
 		if err := h.s.enqueue(ctx, &request{ctx: ctx, units: units, o: eventstore.CommitOptions{Ordered: true}, takeIn: true, done: make(chan struct{})}); err != nil {
@@ -134,6 +132,17 @@ func (w *writer) meet(ctx context.Context, batch []*request, counts []int, why m
 	brought := false
 	for name := range asked {
 		head, there := heads[name.ID]
+		for wait := h.settle(name); w.ahead(name, head) && wait.again(ctx); {
+			// Leat's own head may be visible before the Lambda's, which the same transaction wrote.
+			now, err := h.heads(ctx, []string{name.ID})
+			if err != nil {
+				return false, err
+			}
+			head, there = now[name.ID]
+		}
+		if w.ahead(name, head) {
+			h.broken.Store(name, time.Now())
+		}
 		have := int64(0)
 		if st := w.streams[name]; st != nil {
 			have = st.revision
@@ -160,6 +169,12 @@ func (w *writer) meet(ctx context.Context, batch []*request, counts []int, why m
 	return brought, nil
 }
 
+// ahead reports a stream of which leat has more than the shared table.
+func (w *writer) ahead(name event.Stream, head sharedHead) bool {
+	st := w.streams[name]
+	return st != nil && head.err == nil && (head.name == name || head.name.ID == "") && head.revision < st.revision
+}
+
 func errOtherType(id, typ string) error {
 	return fmt.Errorf("eventstore: stream id %s is one of type %q already: in a table of serverless-event-store an id is one of all types", id, typ)
 }
@@ -167,12 +182,9 @@ func errOtherType(id, typ string) error {
 // bring takes a stream in from within the committer.
 func (w *writer) bring(ctx context.Context, name event.Stream, after, to int64) error {
 	for after < to {
-		events, err := w.s.shared.events(ctx, name, after)
+		events, err := w.s.shared.behind(ctx, name, after)
 		if err != nil {
 			return err
-		}
-		if len(events) == 0 {
-			return fmt.Errorf("%w: %w: %d of stream %s", eventstore.ErrCorrupt, errSharedGap, after+1, name)
 		}
 		r := &request{ctx: ctx, units: takeInUnits(name, after, events), o: eventstore.CommitOptions{Ordered: true}, takeIn: true}
 		for r.next < len(r.units) {

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/leatdev/leat/pipeline/event"
@@ -25,7 +26,7 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 	revisions := map[event.Stream]int64{}
 	sums := sums{}
 	last := int64(0)
-	err = s.scan(ctx, 1, end.position, func(r *event.Recorded) (bool, error) {
+	err = s.read(ctx, 1, end.position, up, func(r *event.Recorded) (bool, error) {
 		v.Events++
 		last = r.Position
 		if want := revisions[r.Stream] + 1; r.Revision != want {
@@ -37,6 +38,9 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 		}
 		return true, nil
 	})
+	if errors.Is(err, errMissing) {
+		err = nil // which is a fault that is told below
+	}
 	if err != nil {
 		return v, s.reading(ctx, err)
 	}
@@ -54,8 +58,12 @@ func (s *Store) Verify(ctx context.Context, report func(eventstore.Fault)) (v ev
 		}
 		v.Streams++
 		if have := revisions[info.Stream]; have < info.Revision && last == end.position {
-			// What came since is not a fault.
-			if e, err := s.advanceEnd(ctx, end); err == nil && e.position == end.position {
+			// What came since is not a fault, nor what is just becoming visible.
+			e, err := s.advanceEnd(ctx, end)
+			for wait := s.settling(); err == nil && e.position == end.position && wait.again(ctx); {
+				e, err = s.advanceEnd(ctx, end)
+			}
+			if err == nil && e.position == end.position {
 				fault(info.Stream, 0, "its head says %d events, the log has %d", info.Revision, have)
 			}
 		}

@@ -418,7 +418,7 @@ func TestInTurn(t *testing.T) {
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			plan := &dynamofake.Plan{Seed: uint64(seed), Throttle: 0.03, Fail: 0.03, Lose: 0.04, Break: 0.04, Conflict: 0.01, Skip: 0.05}
+			plan := &dynamofake.Plan{Seed: uint64(seed), Throttle: 0.03, Fail: 0.03, Lose: 0.04, Break: 0.04, Conflict: 0.01, Part: 0.3, Skip: 0.05}
 			f := dynamofake.New(plan)
 			t.Cleanup(f.Close)
 			plan.Pause(true)
