@@ -70,16 +70,19 @@ func TestFiles(t *testing.T) {
 		{"append to a folder", Appendable(dir), Problem, "folder"},
 		{"write in a folder", Writable(dir), OK, "can be written"},
 		{"write in a file", Writable(file), Problem, "no folder"},
-		{"space", Space(missing), OK, "left of"},
+		{"space", left(dir, 90<<30, 100<<30, true), OK, "90.0 GiB left of 100.0 GiB"},
+		{"little space", left(dir, 4<<30, 100<<30, true), Warning, "4.0 GiB left of"},
+		{"no space", left(dir, 1<<20, 100<<30, true), Problem, "1.0 MiB left of"},
+		{"unknown space", left(dir, 0, 0, false), OK, "not known"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.name == "space" && tt.got.Severity != OK {
-				t.Skipf("this disk is nearly full: %s", tt.got.What)
-			}
 			if tt.got.Severity != tt.want || !strings.Contains(tt.got.What, tt.word) {
 				t.Errorf("%+v, want %s with %q", tt.got, tt.want, tt.word)
 			}
 		})
+	}
+	if got := Space(missing); !strings.Contains(got.What, "left of") { // of the folder that is there, however full
+		t.Errorf("%+v", got)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {

@@ -91,6 +91,11 @@ func Space(dir string) Finding {
 		dir = filepath.Dir(dir)
 	}
 	free, total, ok := space(dir)
+	return left(dir, free, total, ok)
+}
+
+// left judges a disk by its bytes; ok: they are known.
+func left(dir string, free, total uint64, ok bool) Finding {
 	switch {
 	case !ok || total == 0:
 		return Okf("the space under %s is not known", dir)

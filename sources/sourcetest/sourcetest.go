@@ -60,7 +60,7 @@ type Features struct {
 	Whole bool
 }
 
-// Run runs the suite. New makes an empty origin; what it starts is stopped by t.Cleanup.
+// Run runs the suite, without what the features say the source does not promise. New makes an empty origin; what it starts is stopped by t.Cleanup.
 func Run(t *testing.T, f Features, origin func(t *testing.T) Origin) {
 	s := suite{f: f, origin: origin}
 	t.Run("delivers", s.delivers)
@@ -69,8 +69,12 @@ func Run(t *testing.T, f Features, origin func(t *testing.T) Origin) {
 	t.Run("stops", s.stops)
 	t.Run("stops while nobody reads", s.stopsUnread)
 	t.Run("closes", s.closes)
-	t.Run("goes on behind each place", s.goesOn)
-	t.Run("gives released events again", s.redelivers)
+	if f.Places {
+		t.Run("goes on behind each place", s.goesOn)
+	}
+	if f.Redelivers || f.Places {
+		t.Run("gives released events again", s.redelivers)
+	}
 	t.Run("leaves no goroutine", s.leavesNoGoroutine)
 }
 
@@ -370,9 +374,6 @@ func (s suite) closes(t *testing.T) {
 
 // goesOn commits each prefix in turn and sees that a source opened again gives exactly the rest.
 func (s suite) goesOn(t *testing.T) {
-	if !s.f.Places {
-		t.Skip("the source remembers no places")
-	}
 	bodies := Bodies(0, 40)
 	for k := range len(bodies) + 1 {
 		o, m := s.origin(t), &Memory{}
@@ -395,9 +396,6 @@ func (s suite) goesOn(t *testing.T) {
 }
 
 func (s suite) redelivers(t *testing.T) {
-	if !s.f.Redelivers && !s.f.Places {
-		t.Skip("the origin does not deliver again")
-	}
 	bodies := Bodies(0, 20)
 	for _, k := range []int{0, 1, 7, 20} {
 		o, m := s.origin(t), &Memory{}

@@ -50,7 +50,7 @@ func connect(t testing.TB, url string, options ...client.Option) *client.Client 
 
 // The suite of every store, over HTTP. What it does not have is in the doc of client.Store.
 func TestConformance(t *testing.T) {
-	storetest.Run(t, storetest.Features{NoTables: true, NoRelays: true}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
+	storetest.Run(t, storetest.Features{NoTables: true, NoRelays: true, NoUpdates: true}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		url, _ := daemon(t, now, nil)
 		return client.Store{Client: connect(t, url)}, nil
 	})

@@ -85,7 +85,7 @@ func putOutbox(c *aws.DynamoDB, table func() string) func(t testing.TB, s events
 
 func run(t *testing.T, c *aws.DynamoDB) {
 	name := ""
-	f := storetest.Features{Durable: true, MaxEvent: 380 << 10, PutOutbox: putOutbox(c, func() string { return name })}
+	f := storetest.Features{Durable: true, NoUpdates: true, MaxEvent: 380 << 10, PutOutbox: putOutbox(c, func() string { return name })}
 	storetest.Run(t, f, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		name = fmt.Sprintf("leat-%d", tables.Add(1))
 		cfg := dynamodb.Config{Client: c, Table: name, Now: now}
@@ -121,7 +121,7 @@ func TestLinearizableFaults(t *testing.T) {
 
 func TestTables(t *testing.T) {
 	c := client(t, fake(t, nil).URL)
-	tabletest.Run(t, func(t *testing.T) tabletest.Backend {
+	tabletest.Run(t, tabletest.Features{Durable: true}, func(t *testing.T) tabletest.Backend {
 		cfg := dynamodb.Config{Client: c, Table: fmt.Sprintf("leat-%d", tables.Add(1))}
 		s := openStore(t, cfg)
 		return tabletest.Backend{

@@ -51,7 +51,7 @@ func putOutbox(t testing.TB, s eventstore.Store, body string) (id int64) {
 }
 
 func run(t *testing.T, durability string) {
-	storetest.Run(t, storetest.Features{Durable: true, PutOutbox: putOutbox}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
+	storetest.Run(t, storetest.Features{Durable: true, NoReplicas: true, PutOutbox: putOutbox}, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		c := sqlite.Config{Dir: t.TempDir(), Now: now, Durability: durability}
 		s := openStore(t, c)
 		return s, func() eventstore.Store {

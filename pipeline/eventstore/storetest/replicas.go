@@ -59,7 +59,7 @@ func testFence(f *fixture) {
 func testReplicas(f *fixture) {
 	s, ok := f.s.(eventstore.Replicas)
 	if !ok {
-		f.Skip("the store is one process's own")
+		f.Fatal("the store is one process's own: Features.NoReplicas says so")
 	}
 	const ttl = 10 * time.Second
 	join := func(owner, definition string, relays ...string) eventstore.Replica {

@@ -28,6 +28,10 @@ type Features struct {
 	NoTables bool
 	// NoRelays: Relays, Leases, Replicas and fences are not there.
 	NoRelays bool
+	// NoUpdates: streams are listed by their names alone (it is no eventstore.Updates).
+	NoUpdates bool
+	// NoReplicas: one process has the store to itself (it is no eventstore.Replicas).
+	NoReplicas bool
 	// MaxEvent is the size of the largest event that the backend takes; 0: at least 1 MiB.
 	MaxEvent int
 	// MaxUnit is how many events one unit may have; 0: any number.
@@ -66,7 +70,7 @@ func Run(t *testing.T, f Features, open Open) {
 		{"Reads", testReads, false},
 		{"ReadsFromAnywhere", testReadsFromAnywhere, false},
 		{"Streams", testStreams, f.NoNames},
-		{"Updated", testUpdated, f.NoNames},
+		{"Updated", testUpdated, f.NoNames || f.NoUpdates},
 		{"Time", testTime, false},
 		{"Dense", testDense, false},
 		{"Subscribe", testSubscribe, false},
@@ -76,7 +80,7 @@ func Run(t *testing.T, f Features, open Open) {
 		{"AdvanceRelay", testAdvance, f.NoRelays},
 		{"Leases", testLeases, f.NoRelays},
 		{"Fence", testFence, f.NoRelays},
-		{"Replicas", testReplicas, f.NoRelays},
+		{"Replicas", testReplicas, f.NoRelays || f.NoReplicas},
 		{"Closed", testClosed, false},
 		{"CloseUnderLoad", testCloseUnderLoad, false},
 		{"Cancelled", testCancelled, false},

@@ -44,10 +44,10 @@ func (l *lot) list() []poison.Entry {
 
 func TestConformance(t *testing.T) {
 	t.Run("alone", func(t *testing.T) {
-		tabletest.Run(t, func(*testing.T) tabletest.Backend { return tabletest.Backend{Store: memory.New(memory.Options{})} })
+		tabletest.Run(t, tabletest.Features{}, func(*testing.T) tabletest.Backend { return tabletest.Backend{Store: memory.New(memory.Options{})} })
 	})
 	t.Run("with a store", func(t *testing.T) {
-		tabletest.Run(t, func(*testing.T) tabletest.Backend {
+		tabletest.Run(t, tabletest.Features{}, func(*testing.T) tabletest.Backend {
 			l := &lot{}
 			return tabletest.Backend{Store: memory.New(memory.Options{Lock: l, Park: l.park}), Parked: l.list}
 		})

@@ -30,7 +30,7 @@ func open(t testing.TB, schema string) *postgres.Database {
 }
 
 func TestConformance(t *testing.T) {
-	tabletest.Run(t, func(t *testing.T) tabletest.Backend {
+	tabletest.Run(t, tabletest.Features{Durable: true}, func(t *testing.T) tabletest.Backend {
 		schema := pgtest.Schema() + `?#%"`
 		d := open(t, schema)
 		return tabletest.Backend{Store: d, Reopen: func() table.Store {
@@ -44,13 +44,14 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceWithStore parks beside the tables, as an event store does.
 func TestConformanceWithStore(t *testing.T) {
-	tabletest.Run(t, func(t *testing.T) tabletest.Backend {
+	tabletest.Run(t, tabletest.Features{Durable: true}, func(t *testing.T) tabletest.Backend {
 		pool := openPool(t)
 		if _, err := pool.Exec(t.Context(), "CREATE TABLE parked (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, entry text)"); err != nil {
 			t.Fatal(err)
 		}
 		return tabletest.Backend{
-			Store: postgres.New(pool, writer(pool), park),
+			Store:  postgres.New(pool, writer(pool), park),
+			Reopen: func() table.Store { return postgres.New(pool, writer(pool), park) },
 			Parked: func() []poison.Entry {
 				rows, err := pool.Query(context.Background(), "SELECT id, entry FROM parked ORDER BY id")
 				if err != nil {

@@ -25,7 +25,7 @@ func openFile(t testing.TB, path string) *sqlite.File {
 }
 
 func TestConformanceFile(t *testing.T) {
-	tabletest.Run(t, func(t *testing.T) tabletest.Backend {
+	tabletest.Run(t, tabletest.Features{Durable: true}, func(t *testing.T) tabletest.Backend {
 		path := filepath.Join(t.TempDir(), "tables?#%.db")
 		f := openFile(t, path)
 		return tabletest.Backend{Store: f, Reopen: func() table.Store {
@@ -39,13 +39,14 @@ func TestConformanceFile(t *testing.T) {
 
 // TestConformanceWithStore parks beside the tables, as an event store does.
 func TestConformanceWithStore(t *testing.T) {
-	tabletest.Run(t, func(t *testing.T) tabletest.Backend {
+	tabletest.Run(t, tabletest.Features{Durable: true}, func(t *testing.T) tabletest.Backend {
 		db := openDB(t)
 		if _, err := db.Exec("CREATE TABLE parked (id INTEGER PRIMARY KEY, entry TEXT)"); err != nil {
 			t.Fatal(err)
 		}
 		return tabletest.Backend{
-			Store: sqlite.New(db, writer(db), park),
+			Store:  sqlite.New(db, writer(db), park),
+			Reopen: func() table.Store { return sqlite.New(db, writer(db), park) },
 			Parked: func() []poison.Entry {
 				var entries []poison.Entry
 				rows, err := db.Query("SELECT id, entry FROM parked ORDER BY id")
