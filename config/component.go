@@ -85,6 +85,9 @@ func (c scope) component(n *yaml.Node, kind Kind, v reflect.Value, what string) 
 		other:  func(e entry) bool { return skip[e.key.Value] },
 		others: pluginNames(kind),
 		explain: func(name string) string {
+			if kind == KindSink && what == "forward" && structureOf(reflect.TypeFor[Step]()).byName[name] != nil {
+				return fmt.Sprintf("%s stands beside forward, not inside it", name)
+			}
 			if len(plugins) == 0 {
 				return ""
 			}
@@ -133,6 +136,9 @@ func (c scope) decodePlugin(e entry, kind Kind, frame *structure) (Plugin, bool)
 	o := object{scope: inner, what: what, node: e.key, v: v, explain: func(field string) string {
 		if frame != nil && frame.byName[field] != nil {
 			return fmt.Sprintf("%s stands beside %s, not inside it", field, name)
+		}
+		if kind == KindSink && contains([]string{"detail_type", "detail-type"}, field) {
+			return fmt.Sprintf("it is the event's type: write `type: …` beside %s", name)
 		}
 		return ""
 	}}

@@ -96,6 +96,7 @@ func (o object) decode(entries []entry) bool {
 	unknown := false
 	given := make(map[string]*yaml.Node, len(entries))
 	mistyped := map[string]bool{}
+	wrong := map[string]bool{} // fields with mistakes, as they are called here or were meant
 	for _, e := range entries {
 		c := o.scope
 		c.f = e.f
@@ -106,11 +107,16 @@ func (o object) decode(entries []entry) bool {
 			if o.other == nil || !o.other(e) {
 				c.unknownField(o, e, info)
 				mistyped[nearest(name, info.names())] = true
+				wrong[nearest(name, info.names())] = true
 			}
 			continue
 		}
 		given[name] = e.val
+		at := len(o.l.diags)
 		c.in(name).value(e.val, o.v.FieldByIndex(f.index), f)
+		if errorsIn(o.l.diags[at:]) {
+			wrong[name] = true
+		}
 	}
 	if !o.optional {
 		for i := range info.fields {
@@ -120,19 +126,18 @@ func (o object) decode(entries []entry) bool {
 					hint = fmt.Sprintf("for example `%s: %s`", f.name, f.example)
 				}
 				o.fail(o.node, CodeMissingField, fmt.Sprintf("%s needs %q: %s", o.what, f.name, f.doc), hint)
+				wrong[f.name] = true
 			}
 		}
 	}
 	if unknown && o.unknown != nil {
 		*o.unknown = true
 	}
-	if errorsIn(o.l.diags[before:]) {
-		return false
-	}
+	good := !errorsIn(o.l.diags[before:])
 	if !unknown {
-		o.validate(given)
+		o.validate(given, wrong)
 	}
-	return !errorsIn(o.l.diags[before:])
+	return good && !errorsIn(o.l.diags[before:])
 }
 
 func errorsIn(ds Diagnostics) bool {
@@ -157,6 +162,9 @@ func (c scope) unknownField(o object, e entry, info *structure) {
 			hint = s
 		}
 	}
+	if hint == "" {
+		hint = deeper(name, info)
+	}
 	if hint == "" && len(known) > 0 {
 		hint = suggestOr(name, known, "fields: ")
 	}
@@ -165,6 +173,33 @@ func (c scope) unknownField(o object, e entry, info *structure) {
 	if near := info.byName[nearest(name, known)]; near != nil && near.typ == typeSecret {
 		c.hide(e.val)
 	}
+}
+
+// deeper gives the hint for a name that a field's struct has: parallel, of limits. Or for one that is a word of a field's
+// name, of which there is one only: zone, of time_zone.
+func deeper(name string, info *structure) string {
+	word := ""
+	for i := range info.fields {
+		f := &info.fields[i]
+		t := f.typ
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if t.Kind() == reflect.Struct && t != typePlugin && t != typeTree && t != typePattern && t != typePos && !isScalar(t) && structureOf(t).byName[name] != nil {
+			return fmt.Sprintf("%s stands in %s: { %s: … }", name, f.name, name)
+		}
+		if len(name) > 2 && contains(strings.Split(f.name, "_"), name) {
+			if word != "" {
+				word = "-"
+				continue
+			}
+			word = f.name
+		}
+	}
+	if word == "" || word == "-" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q?", word)
 }
 
 func isWord(s string) bool {
@@ -208,8 +243,9 @@ func (c scope) hide(n *yaml.Node) {
 	}
 }
 
-// validate asks the struct's own rules.
-func (o object) validate(given map[string]*yaml.Node) {
+// validate asks the struct's own rules. Where fields have mistakes already, what it says of others counts if it does not
+// speak of those: people want to see all mistakes at once, but none twice.
+func (o object) validate(given map[string]*yaml.Node, wrong map[string]bool) {
 	var v Validator
 	var ok bool
 	if v, ok = o.v.Interface().(Validator); !ok && o.v.CanAddr() {
@@ -218,21 +254,25 @@ func (o object) validate(given map[string]*yaml.Node) {
 	if !ok {
 		return
 	}
-	o.blame(v.Validate(), given)
+	o.blame(v.Validate(), given, wrong)
 }
 
-func (o object) blame(err error, given map[string]*yaml.Node) {
+func (o object) blame(err error, given map[string]*yaml.Node, wrong map[string]bool) {
 	if err == nil {
 		return
 	}
 	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range j.Unwrap() {
-			o.blame(e, given)
+			o.blame(e, given, wrong)
 		}
 		return
 	}
 	var fe *FieldError
-	if errors.As(err, &fe) {
+	field := errors.As(err, &fe)
+	if len(wrong) > 0 && (!field || given[fe.Field] == nil || wrong[fe.Field] || mentions(fe, wrong)) {
+		return
+	}
+	if field {
 		c, n := o.scope, o.node
 		if at := given[fe.Field]; at != nil {
 			n = at
@@ -242,6 +282,16 @@ func (o object) blame(err error, given map[string]*yaml.Node) {
 		return
 	}
 	o.fail(o.node, CodeBadValue, fmt.Sprintf("%s: %v", o.what, err), "")
+}
+
+// mentions reports whether a rule's words name one of the fields.
+func mentions(err *FieldError, fields map[string]bool) bool {
+	for _, word := range strings.FieldsFunc(err.Err.Error()+" "+err.Hint, func(r rune) bool { return !isWord(string(r)) || r == '.' }) {
+		if fields[word] {
+			return true
+		}
+	}
+	return false
 }
 
 // value decodes a node into a field or an item of one.

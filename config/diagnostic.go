@@ -35,6 +35,8 @@ type Diagnostic struct {
 	// The caret's columns in Snippet, which masking and cutting may have moved.
 	caret, caretEnd int
 	f               *source
+	// exact: Col and EndCol are the file's already, not those of a line that was repaired.
+	exact bool
 }
 
 // Related is another place that has to do with a mistake.

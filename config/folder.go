@@ -21,14 +21,12 @@ type folder struct {
 
 func decodeValidate(_ *pipelineScope, c scope, e entry, s *Step) bool {
 	s.Validate = &Validate{}
-	if !c.stepStruct(e, "validate", reflect.ValueOf(s.Validate).Elem()) {
-		return false
+	ok := c.stepStruct(e, "validate", reflect.ValueOf(s.Validate).Elem())
+	m, found := c.member(e.val, "schema")
+	if !found || s.Validate.Schema == "" || strings.Contains(s.Validate.Schema, "${") {
+		return ok && found
 	}
-	m, ok := c.member(e.val, "schema")
-	if !ok || strings.Contains(s.Validate.Schema, "${") {
-		return ok
-	}
-	return c.in("schema").schemas(deref(m.val), s.Validate)
+	return c.in("schema").schemas(deref(m.val), s.Validate) && ok
 }
 
 // schemas reads a folder of schemas, so that what is wrong with one of them shows now.
@@ -88,14 +86,12 @@ type lookupUse struct {
 func decodeLookup(_ *pipelineScope, c scope, e entry, s *Step) bool {
 	s.Lookup = &Lookup{}
 	x := s.Lookup
-	if !c.stepStruct(e, "lookup", reflect.ValueOf(x).Elem()) {
-		return false
-	}
+	whole := c.stepStruct(e, "lookup", reflect.ValueOf(x).Elem())
 	before := len(c.l.diags)
-	if m, ok := c.member(e.val, "key"); ok && len(x.Key) == 0 {
+	if m, ok := c.member(e.val, "key"); ok && len(x.Key) == 0 && whole {
 		c.in("key").fail(m.key, CodeMissingField, "key names no column", "for example `key: { id: data.customer_id }`")
 	}
-	if m, ok := c.member(e.val, "into"); ok && !strings.Contains(x.Into, "${") {
+	if m, ok := c.member(e.val, "into"); ok && (whole || x.Into != "") && !strings.Contains(x.Into, "${") {
 		in, n := c.in("into"), deref(m.val)
 		if root, rest, parts := strings.Cut(x.Into, "."); (root != "data" && root != "metadata") || (parts && contains(strings.Split(rest, "."), "")) {
 			in.fail(n, CodeBadValue, fmt.Sprintf("a row cannot go into %q", x.Into), "a path within data or metadata, for example data."+x.Table)
@@ -107,7 +103,7 @@ func decodeLookup(_ *pipelineScope, c scope, e entry, s *Step) bool {
 			c.in("store").fail(deref(m.val), CodeUnknownName, fmt.Sprintf("no store is called %q", x.Store), suggestOr(x.Store, append(c.l.storeNames, "main"), "stores: "))
 		}
 	}
-	if m, ok := c.member(e.val, "table"); ok && !strings.Contains(x.Table, "${") {
+	if m, ok := c.member(e.val, "table"); ok && (whole || x.Table != "") && !strings.Contains(x.Table, "${") {
 		c.l.lookups = append(c.l.lookups, lookupUse{c, e.val, x})
 		if def := c.l.cfg.Tables[x.Table]; def == nil {
 			c.in("table").tableName(deref(m.val), x.Table)
@@ -128,7 +124,7 @@ func decodeLookup(_ *pipelineScope, c scope, e entry, s *Step) bool {
 			}
 		}
 	}
-	return !errorsIn(c.l.diags[before:])
+	return whole && !errorsIn(c.l.diags[before:])
 }
 
 // Keeping is what config structs of handlers implement that keep states in tables.

@@ -143,7 +143,9 @@ func (l *loader) finish() (*Config, Diagnostics) {
 		d := &l.diags[i]
 		d.Message, d.Hint = scrub(d.Message), scrub(d.Hint)
 		if d.f != nil && d.Line > 0 {
-			d.Col, d.EndCol = d.f.column(d.Line, d.Col), d.f.column(d.Line, d.EndCol)
+			if !d.exact {
+				d.Col, d.EndCol = d.f.column(d.Line, d.Col), d.f.column(d.Line, d.EndCol)
+			}
 			d.EndCol = max(d.EndCol, d.Col+1)
 			d.Snippet, d.caret, d.caretEnd = d.f.snippet(d.Line, d.Col, d.EndCol)
 			d.Snippet = scrub(d.Snippet)

@@ -48,7 +48,29 @@ func (c scope) compilePattern(p Pattern, place func(offset int) (*yaml.Node, int
 		return false
 	}
 	c.patternFault(CodePattern, Error, e.Reason, e.Offset, place)
+	d := &c.l.diags[len(c.l.diags)-1]
+	n, _ := place(e.Offset)
+	d.Hint = patternHint(e.Reason, n)
 	return false
+}
+
+// matchTypes are the words that stand in the objects of a pattern's lists.
+var matchTypes = []string{"prefix", "suffix", "equals-ignore-case", "anything-but", "wildcard", "numeric", "cidr", "exists"}
+
+// patternHint says what to write for the service's reason; n is what it is about.
+func patternHint(reason string, n *yaml.Node) string {
+	if name, ok := strings.CutPrefix(reason, "Unrecognized match type "); ok {
+		return suggestOr(name, matchTypes, "one of ")
+	}
+	switch {
+	case strings.HasSuffix(reason, "must be an object or an array") && n.Kind == yaml.ScalarNode && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 && !strings.ContainsAny(n.Value, "{[\n"):
+		return "values stand in a list: [" + shorten(n.Value) + "]"
+	case strings.HasPrefix(reason, "Value of numeric must be an array"):
+		return `for example numeric: [">", 0, "<=", 5]`
+	case strings.HasPrefix(reason, "exists match pattern"):
+		return "write true or false, without quotes"
+	}
+	return ""
 }
 
 func (c scope) patternFault(code Code, severity Severity, message string, offset int, place func(int) (*yaml.Node, int)) {

@@ -103,8 +103,10 @@ func (l *loader) decodeSource(c scope, e entry, p *Pipeline) {
 		c.fail(n, CodeWrongType, "source wants a map, got a list: a pipeline has one source", "take the - away; for several sources write several pipelines")
 		return
 	}
-	p.Source.Plugin, _ = c.component(e.val, KindSource, v, "source")
-	c.checkLog(e.val, p)
+	var whole bool
+	if p.Source.Plugin, whole = c.component(e.val, KindSource, v, "source"); whole {
+		c.checkLog(e.val, p)
+	}
 	if m, ok := c.member(e.val, "event"); ok && p.Source.Envelope != "auto" && p.Source.Envelope != "json" && !p.Source.Event.IsZero() {
 		c.in("event").fail(m.key, CodeConflict, fmt.Sprintf("event makes an event of a plain body, and envelope: %s says that the bodies are events already", p.Source.Envelope), "write envelope: json, or leave event out")
 	}

@@ -30,10 +30,15 @@ func decodeProject(p *pipelineScope, c scope, e entry, s *Step) bool {
 	if !hasEach {
 		c.limit &^= filter.Item
 	}
-	if !c.stepStruct(e, "project", reflect.ValueOf(s.Project).Elem()) {
+	x := s.Project
+	if !c.stepStruct(e, "project", reflect.ValueOf(x).Elem()) {
+		// What it says of columns holds whatever else is wrong.
+		if def := c.l.cfg.Tables[x.Table]; def != nil && len(def.Columns) > 0 {
+			c.checkColumns(e.val, x, def)
+		}
+		c.l.usedTables[x.Table] = true
 		return false
 	}
-	x := s.Project
 	before := len(c.l.diags)
 	_, hasKey := c.member(e.val, "key")
 	where, hasWhere := c.member(e.val, "where")

@@ -265,6 +265,10 @@ func (c scope) mapPath(n *yaml.Node, p string) bool {
 // stepStruct decodes the map behind a step's name into its struct.
 func (c scope) stepStruct(e entry, what string, v reflect.Value) bool {
 	c.l.defaults(v)
+	if n := deref(e.val); n.Kind == yaml.ScalarNode && !isNull(n) {
+		c.fail(n, CodeWrongType, fmt.Sprintf("%s wants a map, got %s", what, describe(n)), firstRequired(what, v.Type(), n))
+		return false
+	}
 	entries, ok := c.entries(e.val)
 	if !ok {
 		return false
@@ -276,6 +280,17 @@ func (c scope) stepStruct(e entry, what string, v reflect.Value) bool {
 		}
 		return ""
 	}}.decode(entries)
+}
+
+// firstRequired is the hint for a value that stands where a map with one field for it should.
+func firstRequired(what string, t reflect.Type, n *yaml.Node) string {
+	info := structureOf(t)
+	for i := range info.fields {
+		if f := &info.fields[i]; f.required && isScalar(f.typ) && !strings.Contains(n.Value, "\n") {
+			return fmt.Sprintf("write %s: { %s: %s }", what, f.name, shorten(n.Value))
+		}
+	}
+	return ""
 }
 
 // quiet gives a map's members without reporting anything: what is wrong with them is reported elsewhere.
@@ -303,22 +318,19 @@ func decodeAppend(p *pipelineScope, c scope, e entry, s *Step) bool {
 		c.fail(n, CodeWrongType, "append wants a map, got "+describe(n), fmt.Sprintf("write append: { stream: %q }", n.Value))
 		return false
 	}
-	if !c.stepStruct(e, "append", reflect.ValueOf(s.Append).Elem()) {
-		return false
-	}
-	ok := true
+	ok := c.stepStruct(e, "append", reflect.ValueOf(s.Append).Elem())
 	stream, hasStream := c.member(e.val, "stream")
 	switch {
-	case hasStream:
-		ok = c.in("stream").checkStream(deref(stream.val), s.Append.Stream.Source)
-	case !p.handled:
+	case hasStream && (ok || s.Append.Stream.Source != ""):
+		ok = c.in("stream").checkStream(deref(stream.val), s.Append.Stream.Source) && ok
+	case ok && !p.handled:
 		c.fail(e.key, CodeMissingField, `append needs "stream": the stream, type/id`, "")
 		ok = false
 	}
-	if m, given := c.member(e.val, "expect"); given {
+	if m, given := c.member(e.val, "expect"); given && (ok || s.Append.Expect.Source != "") {
 		ok = c.in("expect").checkExpect(deref(m.val), s.Append.Expect.Source) && ok
 	}
-	if m, given := c.member(e.val, "on_conflict"); given && (s.Append.Expect.Source == "any" || s.Append.Expect.IsZero() && !p.handled) {
+	if m, given := c.member(e.val, "on_conflict"); given && ok && (s.Append.Expect.Source == "any" || s.Append.Expect.IsZero() && !p.handled) {
 		c.warn(m.key, CodeUnused, "with expect: any there is no conflict, and on_conflict has no effect", "say what is expected: no_stream, stream_exists, or a revision")
 	}
 	return c.checkTime(e, s.Append.Time) && ok

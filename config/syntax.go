@@ -23,7 +23,7 @@ func (l *loader) syntaxError(f *source, err error) bool {
 		}
 	}
 	line = min(max(line, 1), len(f.lines))
-	if l.tabIndent(f, line) {
+	if l.tabIndent(f, line) || l.oddSpace(f, line) {
 		return false
 	}
 	if l.syntaxTrap(f, line, err) {
@@ -253,6 +253,26 @@ func (f *source) misfit(from int) int {
 		}
 	}
 	return from
+}
+
+// oddSpaces are characters that look like a space, or like nothing, and are none to YAML.
+var oddSpaces = map[rune]string{'\u00a0': "a no-break space", '\u2007': "a figure space", '\u202f': "a narrow no-break space", '\u3000': "a wide space", '\u200b': "a space without width", '\ufeff': "a byte order mark"}
+
+// oddSpace reports such a character outside of quotes where the parser stumbles: it comes from web pages and word processors.
+func (l *loader) oddSpace(f *source, line int) bool {
+	for n := max(1, line-1); n <= min(line+1, len(f.lines)); n++ {
+		s := f.line(n)
+		for at, r := range s {
+			what, odd := oddSpaces[r]
+			if !odd || strings.Count(s[:at], `"`)%2 == 1 || strings.Count(s[:at], "'")%2 == 1 {
+				continue
+			}
+			l.syntaxAt(f, n, at, at+utf8.RuneLen(r), fmt.Sprintf("%s (U+%04X), which YAML does not take for a space", what, r), "write a plain space")
+			l.diags[len(l.diags)-1].Code = CodeYAMLTrap
+			return true
+		}
+	}
+	return false
 }
 
 // tabIndent reports a tab in the indentation at the line or just before, which is what YAML stumbles over there.

@@ -18,12 +18,38 @@ func (c scope) columns(n *yaml.Node, v reflect.Value) bool {
 	for _, e := range entries {
 		in := c.in(e.key.Value)
 		x := TableColumn{Name: e.key.Value}
+		at := len(c.l.diags)
 		good := in.scalarValue(deref(e.val), reflect.ValueOf(&x.Type).Elem(), &field{enum: ColumnTypes})
+		if n := deref(e.val); !good && n.Kind == yaml.ScalarNode && len(c.l.diags) > at {
+			if meant := columnType(n.Value); meant != "" {
+				c.l.diags[len(c.l.diags)-1].Hint = fmt.Sprintf("did you mean %q?", meant)
+			}
+		}
 		ok = ok && good
 		out = append(out, x)
 	}
 	v.Set(reflect.ValueOf(out))
 	return ok
+}
+
+// columnType gives leat's type for what SQL and other languages call it, "" where there is none.
+func columnType(s string) string {
+	word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(s)), "(")
+	switch word {
+	case "string", "varchar", "char", "uuid", "character varying", "str":
+		return "text"
+	case "int", "int4", "int8", "int32", "int64", "bigint", "smallint", "long", "serial":
+		return "integer"
+	case "decimal", "float", "float64", "double", "double precision", "number", "real", "money":
+		return "numeric"
+	case "bool":
+		return "boolean"
+	case "datetime", "date", "time", "timestamptz", "timestamp with time zone":
+		return "timestamp"
+	case "jsonb", "object", "map", "array", "list":
+		return "json"
+	}
+	return ""
 }
 
 // table decodes one entry of tables.

@@ -39,6 +39,23 @@ func topNames() []string {
 	return out
 }
 
+// foreignKeys are top-level keys of other tools' files, with what leat has for them.
+var foreignKeys = map[string]string{
+	"input":               "what events come from is a pipeline's source: `pipelines: NAME: source:`",
+	"inputs":              "what events come from is a pipeline's source: `pipelines: NAME: source:`",
+	"sources":             "each pipeline has its source: `pipelines: NAME: source:`",
+	"output":              "what events go to is a forward among a pipeline's steps: `- forward: { … }`",
+	"outputs":             "what events go to is a forward among a pipeline's steps: `- forward: { … }`",
+	"sinks":               "what events go to is a forward among a pipeline's steps: `- forward: { … }`",
+	"transforms":          "what happens to events are a pipeline's steps: `pipelines: NAME: steps:`",
+	"processors":          "what happens to events are a pipeline's steps: `pipelines: NAME: steps:`",
+	"processor_resources": "steps that several pipelines share are `fragments: NAME: [ … ]`, put in by `- use: NAME`",
+	"logger":              "logs are set by `telemetry: { logs: { … } }`",
+	"tracer":              "traces are set by `telemetry: { traces: { … } }`",
+	"http":                "the listener is set by `server: { listen: … }`",
+	"api":                 "the listener is set by `server: { listen: … }`",
+}
+
 // topLevel sorts the members of a file's root under their keys.
 func (l *loader) topLevel(f *source, root *yaml.Node) {
 	c := scope{l: l, f: f, roots: filter.Event, limit: everything}
@@ -64,6 +81,9 @@ func (l *loader) topLevel(f *source, root *yaml.Node) {
 			hint := didYouMean(name, topNames())
 			if contains([]string{"source", "steps", "retry", "poison", "limits", "outbox", "store"}, name) {
 				hint = fmt.Sprintf("%s belongs to a pipeline: write it under `pipelines: NAME:`", name)
+			}
+			if foreign := foreignKeys[name]; foreign != "" {
+				hint = foreign
 			}
 			if hint == "" {
 				hint = "keys: " + strings.Join(topNames(), ", ") + "; x-… is ignored"

@@ -254,19 +254,68 @@ func (l *loader) syntaxTrap(f *source, line int, err error) bool {
 			continue
 		}
 		tries++
-		fixed := s[:t.from] + quoted(s[t.from:t.to]) + s[t.to:]
-		text := f.text[:f.lines[n-1]] + fixed + f.text[f.lines[n-1]+len(s):]
-		var doc yaml.Node
-		again := decodeOne(text, &doc)
-		if again != nil && again.Error() == err.Error() {
-			continue
+		// A line may hold several: the parser changes its mind when the last one is out of the way.
+		traps := []trap{}
+		lines := []string{s}
+		for range maxTrapsInLine {
+			traps = append(traps, t)
+			fixed := s[:t.from] + quoted(s[t.from:t.to]) + s[t.to:]
+			lines = append(lines, fixed)
+			text := f.text[:f.lines[n-1]] + fixed + f.text[f.lines[n-1]+len(lines[0]):]
+			var doc yaml.Node
+			again := decodeOne(text, &doc)
+			if again == nil || again.Error() != err.Error() {
+				l.repaired(f, n, lines, traps, text)
+				return true
+			}
+			s = fixed
+			if t, ok = findTrap(s); !ok {
+				break
+			}
 		}
-		l.add(Diagnostic{File: f.name, f: f, Line: n, Col: utf8.RuneCountInString(s[:t.mark]) + 1, EndCol: utf8.RuneCountInString(s[:t.mark+t.markLen]) + 1,
-			Code: CodeYAMLTrap, Severity: Error, Message: t.why, Hint: toWrite(s, t.from, t.to)})
-		f.repair(n, s, t, fixed, text)
-		return true
 	}
 	return false
+}
+
+// maxTrapsInLine bounds how many expressions of one line are put into quotes before it is given up.
+const maxTrapsInLine = 8
+
+// repaired notes the traps of a line, and puts the text in place that has quotes around them. lines are the line as it is in
+// the file, and as it is after each repair.
+func (l *loader) repaired(f *source, n int, lines []string, traps []trap, text string) {
+	columns := make([]int, 0, len(lines[0])+1)
+	for i := range utf8.RuneCountInString(lines[0]) + 1 {
+		columns = append(columns, i+1)
+	}
+	for i, t := range traps {
+		s := lines[i]
+		at := utf8.RuneCountInString(s[:t.mark])
+		d := Diagnostic{File: f.name, f: f, Line: n, Col: columns[at], EndCol: columns[at+utf8.RuneCountInString(s[t.mark:t.mark+t.markLen])], exact: true,
+			Code: CodeYAMLTrap, Severity: Error, Message: t.why, Hint: toWrite(s, t.from, t.to)}
+		l.add(d)
+		columns = quotedColumns(columns, s, t)
+	}
+	if f.repaired == nil {
+		f.repaired = map[int]repair{}
+	}
+	f.repaired[n] = repair{original: lines[0], column: columns}
+	f.text = text
+	f.lines = lineStarts(text)
+}
+
+// quotedColumns gives the columns in the file of each column of a line, once a trap in it stands in quotes.
+func quotedColumns(columns []int, s string, t trap) []int {
+	from, to := utf8.RuneCountInString(s[:t.from]), utf8.RuneCountInString(s[:t.to])
+	out := append(make([]int, 0, len(columns)+2), columns[:from]...)
+	out = append(out, columns[from]) // the opening quote
+	for i, r := range []rune(s[t.from:t.to]) {
+		out = append(out, columns[from+i])
+		if r == '\'' {
+			out = append(out, columns[from+i])
+		}
+	}
+	out = append(out, columns[to]) // the closing quote
+	return append(out, columns[to:]...)
 }
 
 // toWrite is the hint that shows the quoted expression behind its key; not where it may be a secret.
@@ -281,32 +330,4 @@ func toWrite(s string, from, to int) string {
 		before = before[i+1:]
 	}
 	return "write " + strings.TrimLeft(before, " \t-") + quoted(value)
-}
-
-func (f *source) repair(n int, s string, t trap, fixed, text string) {
-	if f.repaired == nil {
-		f.repaired = map[int]repair{}
-	}
-	r := repair{original: s}
-	col := 1
-	for range s[:t.from] {
-		r.column = append(r.column, col)
-		col++
-	}
-	r.column = append(r.column, col) // the opening quote
-	for _, c := range s[t.from:t.to] {
-		r.column = append(r.column, col)
-		if c == '\'' {
-			r.column = append(r.column, col)
-		}
-		col++
-	}
-	r.column = append(r.column, col) // the closing quote
-	for range s[t.to:] {
-		r.column = append(r.column, col)
-		col++
-	}
-	f.repaired[n] = r
-	f.text = text
-	f.lines = lineStarts(text)
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
@@ -339,7 +340,16 @@ func syntaxHint(src string, at int) string {
 	if at > 0 {
 		before = src[at-1 : at]
 	}
+	first, _ := utf8.DecodeRuneInString(rest)
 	switch {
+	case strings.ContainsRune("\u201c\u201d\u201e\u00ab\u00bb", first):
+		return `these are quotes of a word processor: write "`
+	case strings.ContainsRune("\u2018\u2019\u201a", first):
+		return "these are quotes of a word processor: write '"
+	case strings.ContainsRune("\u00a0\u2007\u202f\u3000\u200b\ufeff", first):
+		return "it looks like a space: write a plain one"
+	case strings.HasPrefix(rest, ".") && strings.TrimSpace(src[:at]) == "":
+		return "a path of the event starts with a name: data.x, not .data.x or .x"
 	case strings.HasPrefix(strings.TrimSpace(src), "{{"):
 		return "this field is an expression already: leave out the {{ }}"
 	case strings.HasPrefix(rest, "=~") || before == "=" && strings.HasPrefix(rest, "~"):

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/apd/v3"
+	"github.com/expr-lang/expr/ast"
 )
 
 // Program is an expression ready to run. It is safe for concurrent use, each goroutine with a View of its own, which
@@ -31,6 +32,10 @@ func (s *Scope) Compile(src string, want Want) (*Program, error) {
 		c.errs = append(c.errs, mistake(CodeType, src, len(src)-len(strings.TrimLeft(src, " \t\r\n")), wantHints[want],
 			"this must be %s, it is %s", want.words(), root.typ))
 	}
+	if op, sum := arithmeticOf(tree.Node); len(c.errs) == 0 && sum && want == Bool && root.typ == tAny {
+		c.errs = append(c.errs, mistake(CodeType, src, len(src)-len(strings.TrimLeft(src, " \t\r\n")), wantHints[want],
+			"this must be true or false, and %s gives neither", op))
+	}
 	if len(c.errs) > 0 {
 		slices.SortStableFunc(c.errs, func(a, b *Error) int { return a.Offset - b.Offset })
 		return nil, join(c.errs)
@@ -40,6 +45,15 @@ func (s *Scope) Compile(src string, want Want) (*Program, error) {
 	p.test = c.condition(tree.Node, root, "the result")
 	p.exact = c.exactly(tree.Node, root)
 	return p, nil
+}
+
+// arithmeticOf gives the operator where the whole expression is a sum, a product or the like, of whatever type.
+func arithmeticOf(n ast.Node) (op string, ok bool) {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok || !slices.Contains([]string{"+", "-", "*", "/", "%", "**", "^"}, b.Operator) {
+		return "", false
+	}
+	return b.Operator, true
 }
 
 func (w Want) takes(t typ) bool {

@@ -73,6 +73,9 @@ func (p *Pattern) length() int {
 // topLevel are the fields that EventBridge's events have.
 var topLevel = []string{"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail", "replay-name", "ingestion-time"}
 
+// elsewhere are the names that CloudEvents and leat's expressions have for fields of EventBridge's events.
+var elsewhere = map[string]string{"data": "detail", "type": "detail-type", "detailType": "detail-type"}
+
 // unknown says why the list asks for a field that events do not have; it is empty where they may.
 func (c *cond) unknown(path string) string {
 	top, _, _ := strings.Cut(path, ".")
@@ -80,6 +83,9 @@ func (c *cond) unknown(path string) string {
 		return ""
 	}
 	why := fmt.Sprintf("events have no field %q beside detail", top)
+	if meant := elsewhere[top]; meant != "" {
+		return why + fmt.Sprintf("; did you mean %q?", meant)
+	}
 	if near := nearest(top, topLevel); near != "" {
 		return why + fmt.Sprintf("; did you mean %q?", near)
 	}

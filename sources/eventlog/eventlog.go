@@ -46,24 +46,26 @@ type Config struct {
 
 // Validate implements config.Validator.
 func (c Config) Validate() error {
+	var all []error
 	for _, f := range []struct{ name, value string }{{"from", c.From}, {"until", c.Until}} {
 		if f.value == "" || strings.Contains(f.value, "${") {
 			continue
 		}
 		if _, err := eventstore.ParsePlace(f.value); err != nil {
-			return &config.FieldError{Field: f.name, Err: err}
+			all = append(all, &config.FieldError{Field: f.name, Err: err})
 		}
 	}
 	if c.Until == "start" {
-		return &config.FieldError{Field: "until", Err: errors.New("at the start there is nothing before it to read"), Hint: "now, a position, or a time"}
+		all = append(all, &config.FieldError{Field: "until", Err: errors.New("at the start there is nothing before it to read"), Hint: "now, a position, or a time"})
 	}
 	for _, s := range c.Streams {
 		if typ, _, cut := strings.Cut(s, "/"); cut {
-			return &config.FieldError{Field: "streams", Err: fmt.Errorf("%q is one stream, and types of streams are asked for", s),
-				Hint: fmt.Sprintf("write %q, and a step `- filter: stream == %q`", typ, s)}
+			all = append(all, &config.FieldError{Field: "streams", Err: fmt.Errorf("%q is one stream, and types of streams are asked for", s),
+				Hint: fmt.Sprintf("write %q, and a step `- filter: stream == %q`", typ, s)})
+			break
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }
 
 // ReadsLog implements config.LogReader.

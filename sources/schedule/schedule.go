@@ -42,14 +42,17 @@ type Config struct {
 
 // Validate implements config.Validator.
 func (c Config) Validate() error {
-	zone, err := c.zone()
-	if err != nil {
-		return err
+	zone, wrong := c.zone()
+	if wrong != nil {
+		zone = time.UTC
+	}
+	if c.Cron == "" {
+		return wrong
 	}
 	if _, err := parse(c.Cron, zone); err != nil {
-		return &config.FieldError{Field: "cron", Err: err, Hint: `for example "30 2 * * MON-FRI", half past two on working days`}
+		return errors.Join(wrong, &config.FieldError{Field: "cron", Err: err, Hint: `for example "30 2 * * MON-FRI", half past two on working days; or @every 5m`})
 	}
-	return nil
+	return wrong
 }
 
 func (c Config) zone() (*time.Location, error) {
