@@ -21,10 +21,11 @@ type pipelineScope struct {
 	names      map[string]Related
 	forwards   map[string]*Step
 	relays     map[string]relayHead
+	was        map[string]Related
 }
 
 func newPipelineScope(p *Pipeline) *pipelineScope {
-	return &pipelineScope{pipeline: p, names: map[string]Related{}, forwards: map[string]*Step{}, relays: map[string]relayHead{}}
+	return &pipelineScope{pipeline: p, names: map[string]Related{}, forwards: map[string]*Step{}, relays: map[string]relayHead{}, was: map[string]Related{}}
 }
 
 // place is where a list of steps stands among the others.
@@ -97,6 +98,9 @@ func (p *pipelineScope) list(list []placed, at place) []Step {
 		}
 		if ok && step.Forward != nil && step.Name == "" {
 			c.checkTarget(s.n, p.above, len(p.above)-1, p.forwards)
+		}
+		if ok && step.Was != "" {
+			c.checkWas(s.n, &step, p.was)
 		}
 		if ok {
 			c.checkRelay(s.n, &step, p.relays)

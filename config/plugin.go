@@ -83,6 +83,13 @@ type CheckingFiles interface {
 	CheckFile(name string, content []byte) error
 }
 
+// Mounted is what config structs of sources implement that stand on the daemon's listener alone on their paths: two pipelines
+// cannot have one.
+type Mounted interface {
+	// Mounts gives method and path, as http.ServeMux takes them: "POST /orders".
+	Mounts() []string
+}
+
 // Plugin is a plugin key with its decoded struct.
 type Plugin struct {
 	Kind Kind

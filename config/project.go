@@ -219,13 +219,33 @@ func (c scope) checkColumns(n *yaml.Node, x *Project, def *Table) {
 			}
 		}
 	}
+	fits := func(c scope, n *yaml.Node, op string, all Exprs) {
+		for _, x := range all {
+			t := types[x.Name]
+			program, err := c.l.compiler(everything).Compile(x.Expr.Source, filter.Any)
+			if err != nil || strings.Contains(x.Expr.Source, "${") {
+				continue // said already, or not known yet
+			}
+			if gives := program.Gives(); gives != "" && !columnTakes(t, gives) {
+				hint := ""
+				if t == "text" {
+					hint = fmt.Sprintf("string(%s) makes text of it", shorten(x.Expr.Source))
+				}
+				m, _ := c.member(n, op)
+				value, _ := c.member(m.val, x.Name)
+				c.in(op).fail(deref(value.val), CodeWrongType, fmt.Sprintf("the column %s is %s, and this is %s", x.Name, t, gives), hint)
+			}
+		}
+	}
 	ops := func(c scope, n *yaml.Node, o RowOps) {
+		fits(c, n, "set", o.Set)
 		check(c, n, "set", o.Set.names())
 		check(c, n, "add", o.Add.names(), "integer", "numeric", "any")
 		check(c, n, "append", o.Append.names(), "json", "any")
 		check(c, n, "unset", o.Unset)
 	}
 	check(c, n, "key", x.Key.names())
+	fits(c, n, "key", x.Key)
 	ops(c, n, x.RowOps)
 	if by, ok := c.member(n, "by_type"); ok {
 		types, _ := c.quiet(by.val)
@@ -233,4 +253,19 @@ func (c scope) checkColumns(n *yaml.Node, x *Project, def *Table) {
 			ops(c.in("by_type").in(t.key.Value), t.val, x.ByType[t.key.Value])
 		}
 	}
+}
+
+// columnTakes reports whether a column's type takes what an expression always gives, in filter's words.
+func columnTakes(t, gives string) bool {
+	switch t {
+	case "text":
+		return gives == "text" || gives == "a duration"
+	case "integer", "numeric":
+		return gives == "a number"
+	case "boolean":
+		return gives == "true or false"
+	case "timestamp":
+		return gives == "a time" || gives == "text"
+	}
+	return true
 }

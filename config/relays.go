@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -47,6 +48,26 @@ func (c scope) checkRelay(n *yaml.Node, s *Step, relays map[string]relayHead) {
 			d.Related = append(d.Related, first.at)
 		}
 	}
+}
+
+// checkWas looks for two relays that say they are the same former one: only one can go on where it was.
+func (c scope) checkWas(n *yaml.Node, s *Step, seen map[string]Related) {
+	m, ok := c.member(n, "was")
+	if !ok || strings.Contains(s.Was, "${") {
+		return
+	}
+	at := deref(m.val)
+	if s.Was == s.Name {
+		c.in("was").warn(at, CodeUnused, "was is the name that the relay has now", "take it away, or write the name that it had")
+		return
+	}
+	if first, twice := seen[s.Was]; twice {
+		c.in("was").fail(at, CodeDuplicateName, fmt.Sprintf("two relays of the pipeline say that they were %q: only one can go on where it stood", s.Was), "")
+		d := &c.l.diags[len(c.l.diags)-1]
+		d.Related = append(d.Related, first)
+		return
+	}
+	seen[s.Was] = Related{c.f.name, at.Line, c.f.column(at.Line, at.Column), "first here"}
 }
 
 // targeted is what config structs of sinks implement to say what they write to (sinks.Target).

@@ -80,6 +80,7 @@ var beyondSchema = map[string]string{
 	"column-key-type":           "the types of columns are known to the decoder alone",
 	"bad-value-table":           "an empty list is a list",
 	"column-type":               "the types of columns are known to the decoder alone",
+	"column-value":              "the types of columns are known to the decoder alone",
 	"interpolation-type":        "a placeholder may stand for anything",
 	"interpolation-secret-type": "a placeholder may stand for anything",
 	"missing-key":               "an empty map is a map",

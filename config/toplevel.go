@@ -218,6 +218,7 @@ func (l *loader) decodeAll() {
 	l.noteReading()
 	l.keyless()
 	l.logLoops()
+	l.checkMounts()
 	l.unused()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -71,6 +72,9 @@ func (t *text) got() string {
 	return strconv.Quote(shorten(t.s))
 }
 
+// eventInBraces finds what stands for a part of the event in text that knows no {{ }}.
+var eventInBraces = regexp.MustCompile(`\{\{ *(?:data|metadata|id|type|source|subject|time|stream|revision|position)\b[^}]*\}\}`)
+
 // scalarValue decodes a scalar into a field that is one.
 func (c scope) scalarValue(n *yaml.Node, v reflect.Value, f *field) bool {
 	t := v.Type()
@@ -118,6 +122,9 @@ func (c scope) scalarValue(n *yaml.Node, v reflect.Value, f *field) bool {
 	switch {
 	case plain:
 		v.SetString(x.s)
+		if !c.isDefault && !x.replaced && f != nil && f.doc != "" && eventInBraces.MatchString(x.s) {
+			c.warn(n, CodeLooksLikeExpression, fmt.Sprintf("%s is taken as it stands: nothing fills in {{ }} there", c.name()), "")
+		}
 		return true
 	case textual:
 		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(x.s)); err != nil {

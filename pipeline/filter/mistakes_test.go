@@ -51,7 +51,7 @@ func TestMistakes(t *testing.T) {
 		{src: `type = "x"`, errs: `1:6 expression_syntax unexpected "=" | = does not compare: write ==`},
 		{src: "type == \u201cx\u201d", errs: "1:9 expression_syntax unrecognized character: U+201C '\u201c' | these are quotes of a word processor: write \""},
 		{src: "type == \u2018x\u2019", errs: "1:9 expression_syntax unrecognized character: U+2018 '\u2018' | these are quotes of a word processor: write '"},
-		{src: "data.x ==\u00a01", errs: "1:10 expression_syntax unrecognized character: U+00A0 '\u00a0' | it looks like a space: write a plain one"},
+		{src: "data.x ==\u200b1", errs: "1:10 expression_syntax unrecognized character: U+200B | a character without width stands here: take it away"},
 		{src: `.data.x > 1`, errs: `1:1 expression_syntax unexpected "." | a path of the event starts with a name: data.x, not .data.x or .x`},
 		{src: `type === "x"`, errs: `1:8 expression_syntax unexpected "=" | write == to compare`},
 		{src: `type <> "x"`, errs: `1:7 expression_syntax unexpected ">" | write != to say not equal`},

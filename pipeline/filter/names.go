@@ -346,8 +346,8 @@ func syntaxHint(src string, at int) string {
 		return `these are quotes of a word processor: write "`
 	case strings.ContainsRune("\u2018\u2019\u201a", first):
 		return "these are quotes of a word processor: write '"
-	case strings.ContainsRune("\u00a0\u2007\u202f\u3000\u200b\ufeff", first):
-		return "it looks like a space: write a plain one"
+	case strings.ContainsRune("\u200b\u2060\ufeff", first):
+		return "a character without width stands here: take it away"
 	case strings.HasPrefix(rest, ".") && strings.TrimSpace(src[:at]) == "":
 		return "a path of the event starts with a name: data.x, not .data.x or .x"
 	case strings.HasPrefix(strings.TrimSpace(src), "{{"):

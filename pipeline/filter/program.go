@@ -90,6 +90,15 @@ func (p *Program) Path() (string, bool) {
 	return p.root.path.name, true
 }
 
+// Gives says in words what the result is for every event that gives one: true or false, a number, text, a time, a duration, an array, an
+// object. It is empty where that depends on the event.
+func (p *Program) Gives() string {
+	if t := p.root.typ; t != tAny && t != tNil {
+		return t.String()
+	}
+	return ""
+}
+
 // Constant reports whether the result is the same for every event.
 func (p *Program) Constant() bool { return p.root.fixed }
 

@@ -187,6 +187,7 @@ func TestValidate(t *testing.T) {
 		{eventlog.Config{From: "yesterday"}, `from: "yesterday" is not start`},
 		{eventlog.Config{From: "-1"}, "from:"},
 		{eventlog.Config{Until: "start"}, "until: at the start"},
+		{eventlog.Config{From: "yesterday", Until: "x"}, `until: "x" is not`}, // beside the one in from
 		{eventlog.Config{Streams: []string{"order/o-1"}}, `streams: "order/o-1" is one stream`},
 	} {
 		err := tt.c.Validate()

@@ -171,6 +171,19 @@ func (c Config) validateBounds() error {
 	return nil
 }
 
+// Mounts implements config.Mounted.
+func (c Config) Mounts() []string {
+	var out []string
+	for _, m := range c.Methods {
+		pattern := m + " " + c.Path
+		if strings.HasSuffix(c.Path, "/") {
+			pattern += "{$}" // this path, not all below it
+		}
+		out = append(out, pattern)
+	}
+	return out
+}
+
 // Source takes the requests of one path.
 type Source struct {
 	cfg   Config
@@ -224,11 +237,7 @@ func (s *Source) Subscribe(ctx context.Context, _ string) (<-chan *message.Messa
 		return nil, errors.New("http: there is no listener here")
 	}
 	ctx, s.stop = context.WithCancel(ctx)
-	for _, m := range s.cfg.Methods {
-		pattern := m + " " + s.cfg.Path
-		if strings.HasSuffix(s.cfg.Path, "/") {
-			pattern += "{$}" // this path, not all below it
-		}
+	for _, pattern := range s.cfg.Mounts() {
 		remove, err := s.env.Mount(pattern, s)
 		if err != nil {
 			s.stop()

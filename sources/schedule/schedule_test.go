@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -220,5 +221,9 @@ func TestValidate(t *testing.T) {
 		if errors.As(err, &fe); (err == nil) != (tt.field == "") || (fe != nil && fe.Field != tt.field) {
 			t.Errorf("%+v: %v", tt.c, err)
 		}
+	}
+	both := Config{Cron: "0 25 * * *", TimeZone: "Mars/Base"}.Validate()
+	if both == nil || !strings.Contains(both.Error(), "Mars/Base") || !strings.Contains(both.Error(), `hour "25"`) {
+		t.Errorf("not both mistakes are named: %v", both)
 	}
 }
