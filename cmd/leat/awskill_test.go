@@ -16,6 +16,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/sqlite"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/seedtest"
 )
 
 // fromQueues reads a standard and a FIFO queue into one log.
@@ -40,8 +41,8 @@ func TestKillReadingQueues(t *testing.T) {
 	} else if testing.Short() {
 		kills = 2
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d, %d kills", seed, kills)
+	seed := seedtest.New(t)
+	t.Logf("%d kills", kills)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	plan := awsfake.Rough(seed)
 	plan.Slow = 0 // a kill is what takes time away here

@@ -20,6 +20,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/sqlite"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/seedtest"
 	"github.com/leatdev/leat/pipeline/table"
 )
 
@@ -115,9 +116,9 @@ func TestKillUnderLoad(t *testing.T) {
 		kills = 3
 	}
 	l := startLoad(t)
-	seed := rand.Uint64()
+	seed := seedtest.New(t)
 	random := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d, %d kills", seed, kills)
+	t.Logf("%d kills", kills)
 	for range kills {
 		c := l.leat()
 		if random.IntN(4) > 0 && !c.ready(t, l.addr) {

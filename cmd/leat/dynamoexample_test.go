@@ -16,6 +16,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/aws/dynamofake"
 	"github.com/leatdev/leat/pipeline/aws/mototest"
+	"github.com/leatdev/leat/pipeline/seedtest"
 )
 
 // storeOnDynamo is what examples/domain-events/README.md says to add.
@@ -126,8 +127,7 @@ func TestDomainEventsOnDynamo(t *testing.T) {
 // TestDomainEventsKilled kills it in the middle of many events while the database throttles, cancels and loses answers: in
 // the end every effect is there once.
 func TestDomainEventsKilled(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := seedtest.New(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	f := dynamofake.New(&dynamofake.Plan{Seed: seed, Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.005, Part: 0.2, Skip: 0.05})
 	t.Cleanup(f.Close)

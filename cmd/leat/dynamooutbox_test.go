@@ -22,6 +22,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore/dynamodb"
 	"github.com/leatdev/leat/pipeline/outbox"
 	boxes "github.com/leatdev/leat/pipeline/outbox/dynamodb"
+	"github.com/leatdev/leat/pipeline/seedtest"
 )
 
 const dynamoOutbox = `
@@ -43,8 +44,7 @@ func TestDynamoOutboxUnderLoad(t *testing.T) {
 		kills = n
 	}
 	t.Run("fake", func(t *testing.T) {
-		plan := &dynamofake.Plan{Seed: rand.Uint64(), Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.005, Part: 0.2, Skip: 0.05}
-		t.Logf("seed %d", plan.Seed)
+		plan := &dynamofake.Plan{Seed: seedtest.New(t), Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.005, Part: 0.2, Skip: 0.05}
 		f := dynamofake.New(plan)
 		t.Cleanup(f.Close)
 		dynamoOutboxUnderLoad(t, f.URL, kills)

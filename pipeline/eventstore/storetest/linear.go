@@ -18,6 +18,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/seedtest"
 )
 
 // Linear is what Linearizable works on.
@@ -42,8 +43,8 @@ func Linearizable(t *testing.T, l Linear) {
 	if env, err := strconv.Atoi(os.Getenv("LEAT_TEST_HISTORIES")); err == nil {
 		n = env
 	}
-	seed := rand.Uint64()
-	t.Logf("%d histories, seed %d", n, seed)
+	seed := seedtest.New(t)
+	t.Logf("%d histories", n)
 	unknown, conflicts := 0, 0
 	for h := range n {
 		r := recorder{l: l, random: rand.New(rand.NewPCG(seed, uint64(h))), prefix: fmt.Sprintf("h%d-%x", h, seed), broken: h%5 == 0}
@@ -61,7 +62,7 @@ func Linearizable(t *testing.T, l Linear) {
 			for _, o := range history {
 				t.Logf("%8d-%8d client %d %s", o.Call, o.Return, o.ClientId, describe(o.Input, o.Output))
 			}
-			t.Fatalf("history %d (seed %d) is %s", h, seed, res)
+			t.Fatalf("history %d is %s", h, res)
 		}
 	}
 	t.Logf("%d unknown outcomes, %d conflicts", unknown, conflicts)
