@@ -26,7 +26,8 @@ func (a *app) rebuildCommand() *cobra.Command {
 		Use:   "rebuild TABLE [FILE…]",
 		Short: "Build a table anew from the log, beside the live one",
 		Long: `Build a table anew from the beginning of the log, beside the live one, which goes on and is read
-meanwhile; the two are swapped when the new one has caught up. A running daemon is asked by --server;
+meanwhile; the two are swapped when the new one has caught up. Inline tables and the states of
+aggregates are built so too; for their swap nobody appends for a moment. A running daemon is asked by --server;
 without one the pipeline files say how (they must name the store too).
 
 What is parked stays parked. Ctrl-C ends it: a daemon drops what was built; a kill in the middle makes

@@ -109,6 +109,32 @@ func (h *aggregate[S]) Handle(ctx context.Context, e event.Recorded) ([]Emitted,
 	return out, nil
 }
 
+// StreamTypes implements Folding.
+func (h *aggregate[S]) StreamTypes() []string {
+	if typ, ok := h.typ.Constant(); ok {
+		return []string{typ}
+	}
+	return nil
+}
+
+// Fold implements Folding.
+func (h *aggregate[S]) Fold(from Kept, events []event.Recorded) (State, error) {
+	var s S
+	if from.Revision > 0 {
+		if err := json.Unmarshal(from.Data, &s); err != nil {
+			return State{}, fmt.Errorf("handlers: a state does not fit its type: %w", err)
+		}
+	}
+	for i := range events {
+		s = h.Evolve(s, events[i])
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return State{}, fmt.Errorf("handlers: a state makes no JSON: %w", err)
+	}
+	return State{Table: from.Table, Version: h.where.Version, Data: data}, nil
+}
+
 func (h *aggregate[S]) streamOf(e *event.Recorded) (event.Stream, error) {
 	full := *e
 	codec.FillMetadata(&full.Event)

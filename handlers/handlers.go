@@ -84,6 +84,18 @@ type Stateful interface {
 	StateTables() []string
 }
 
+// Folding is a Stateful handler whose states follow from the events of their streams alone, so that they can be made anew
+// (leat rebuild).
+type Folding interface {
+	Stateful
+	// StreamTypes are the types of the streams that have states; none: what comes in says it, and those streams are meant that
+	// have a state.
+	StreamTypes() []string
+	// Fold gives the state behind events of one stream that follow on from: from the stream's first one where its Revision
+	// is 0. The table is from.Table.
+	Fold(from Kept, events []event.Recorded) (State, error)
+}
+
 // Closing is embedded by handlers that have nothing to close.
 type Closing struct{}
 

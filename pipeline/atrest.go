@@ -21,9 +21,9 @@ func RebuildAtRest(ctx context.Context, cfg *config.Config, o Options, a control
 		if err != nil {
 			return control.Work{}, fmt.Errorf("pipeline %s: %w", c.Name, err)
 		}
-		for _, r := range plan.inline {
-			if unknown.Have = append(unknown.Have, r.table); r.table == a.Table {
-				return control.Work{}, inlineTable(a.Table)
+		for _, name := range plan.written() {
+			if unknown.Have = append(unknown.Have, name); name == a.Table {
+				return remakeAtRest(ctx, cfg, o, c, a, told)
 			}
 		}
 		for _, r := range plan.relays {
@@ -53,8 +53,31 @@ func RebuildAtRest(ctx context.Context, cfg *config.Config, o Options, a control
 }
 
 // atRest opens one relay of a pipeline, without its source and the other relays, under the relay's own lease.
-func atRest(ctx context.Context, cfg *config.Config, o Options, c *config.Pipeline, id string, do func(ctx context.Context, r *relay) (*job, error)) (out control.Work, err error) {
-	d := New(&config.Config{Pipelines: []*config.Pipeline{c}, Stores: cfg.Stores, Tables: cfg.Tables}, o)
+func atRest(ctx context.Context, cfg *config.Config, o Options, c *config.Pipeline, id string, do func(ctx context.Context, r *relay) (*job, error)) (control.Work, error) {
+	return pipeAtRest(ctx, cfg, o, c, func(ctx context.Context, p *pipe) (w *job, err error) {
+		r, err := p.aside(id)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, r.target.close()) }()
+		t, release, err := p.holdLease(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		defer p.endRelays()
+		r.term.Store(t)
+		r.mine.Store(true)
+		if err := r.open(t.stop); err != nil {
+			return nil, err
+		}
+		return do(t.stop, r)
+	})
+}
+
+// pipeAtRest opens a pipeline's log, and nothing else of it.
+func pipeAtRest(ctx context.Context, cfg *config.Config, o Options, c *config.Pipeline, do func(ctx context.Context, p *pipe) (*job, error)) (out control.Work, err error) {
+	d := New(&config.Config{Pipelines: []*config.Pipeline{c}, Stores: cfg.Stores, Tables: cfg.Tables, Databases: cfg.Databases}, o)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d.soft, d.hard = ctx, ctx
@@ -75,23 +98,7 @@ func atRest(ctx context.Context, cfg *config.Config, o Options, c *config.Pipeli
 		return out, err
 	}
 	p.seats = p.newSeats()
-	r, err := p.aside(id)
-	if err != nil {
-		return out, err
-	}
-	defer func() { err = errors.Join(err, r.target.close()) }()
-	t, release, err := p.holdLease(ctx, id)
-	if err != nil {
-		return out, err
-	}
-	defer release()
-	defer p.endRelays()
-	r.term.Store(t)
-	r.mine.Store(true)
-	if err := r.open(t.stop); err != nil {
-		return out, err
-	}
-	w, err := do(t.stop, r)
+	w, err := do(ctx, p)
 	if w == nil {
 		return out, err
 	}

@@ -14,7 +14,7 @@ type brokenStore struct {
 	eventstore.Store
 	mu sync.Mutex
 	// before is asked before a call, after when it went through: an error of it is an answer that was lost. The names
-	// are commit, advance, apply and, of what several replicas share, lease, join and roster.
+	// are commit, advance, apply, swap and, of what several replicas share, lease, join and roster.
 	before, after func(call string) error
 	commits       [][]*eventstore.Unit
 	slow          time.Duration // what a commit takes
@@ -74,6 +74,11 @@ func (s *brokenStore) Commit(ctx context.Context, units []*eventstore.Unit, o ev
 
 func (s *brokenStore) AdvanceRelay(ctx context.Context, a eventstore.Advance) error {
 	return s.call(ctx, "advance", func() error { return s.Store.AdvanceRelay(ctx, a) })
+}
+
+// SwapAtEnd implements eventstore.Swapper.
+func (s *brokenStore) SwapAtEnd(ctx context.Context, d *table.Def, last func(ctx context.Context, head int64) error) error {
+	return s.call(ctx, "swap", func() error { return s.Store.(eventstore.Swapper).SwapAtEnd(ctx, d, last) })
 }
 
 func (s *brokenStore) Tables() table.Store { return brokenTables{s.Store.Tables(), s} }

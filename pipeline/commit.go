@@ -186,6 +186,7 @@ func (p *pipe) noteOwn(u *eventstore.Unit) {
 // write calls Commit until the store has answered: a commit whose outcome is unknown is simply repeated. Unknown says
 // that there was one.
 func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) (unknown bool, err error) {
+	replacedTimes := 0
 	for attempt := 1; ; attempt++ {
 		start := p.now()
 		err := p.store.Commit(p.hard, units, eventstore.CommitOptions{Ordered: ordered, Fence: p.fenceOf(units)})
@@ -194,7 +195,19 @@ func (p *pipe) write(units []*eventstore.Unit, ordered bool, events int) (unknow
 				p.trouble.clear("store")
 			}
 			p.metrics.Commit(p.now().Sub(start), events)
-			return unknown, nil
+			left := replaced(units, ordered)
+			if len(left) == 0 {
+				return unknown, nil
+			}
+			// An inline table has another build by now: the same units again, for that one.
+			if !p.insist("an inline table", func() error { return p.followInline(p.hard) }) {
+				return unknown, errStopped
+			}
+			if replacedTimes++; replacedTimes > 2 && !p.sleep(p.backoff(&p.outageRetry, replacedTimes), p.soft) {
+				return unknown, errStopped
+			}
+			units, attempt = left, 0
+			continue
 		}
 		if p.hard.Err() != nil {
 			return unknown, err

@@ -13,6 +13,7 @@ import (
 	"github.com/leatdev/leat/pipeline/filter"
 	"github.com/leatdev/leat/pipeline/pattern"
 	"github.com/leatdev/leat/pipeline/rawjson"
+	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
@@ -35,6 +36,7 @@ type claim struct {
 	expect eventstore.Expect
 	state  *handlers.State
 	table  *stateTable
+	def    *table.Def // the table's build before the handler was called
 	// base is how many events the unit had for the stream when the handler read it.
 	base int64
 }

@@ -88,6 +88,7 @@ func (h *handleStep) spread(x *exec) ([]child, error) {
 	in := x.ev
 	in.Event = x.ev.Clone()
 	codec.FillMetadata(&in.Event)
+	builds := h.builds() // before the handler reads any
 	out, err := h.call(x, in)
 	if err != nil {
 		return nil, err
@@ -112,7 +113,8 @@ func (h *handleStep) spread(x *exec) ([]child, error) {
 		x.counting()
 		children[i].claim = &claim{stream: out[i].Stream, expect: out[i].Expect, state: out[i].State, base: x.made[out[i].Stream]}
 		if s := out[i].State; s != nil {
-			children[i].claim.table = h.states[s.Table]
+			t := h.states[s.Table]
+			children[i].claim.table, children[i].claim.def = t, builds[t]
 		}
 	}
 	return children, nil

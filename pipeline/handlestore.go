@@ -8,6 +8,8 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/apd/v3"
 
@@ -187,11 +189,17 @@ func (s handleStore) Query(ctx context.Context, q table.Query) (table.Def, iter.
 }
 
 // stateTable is a table in which a handler keeps the states of streams.
-type stateTable struct{ def *table.Def }
+type stateTable struct {
+	owner string
+	// now is the build that is written; it is replaced when the states are made anew.
+	now atomic.Pointer[table.Def]
+}
 
 // unitState is a state that goes with an append.
 type unitState struct {
-	table  *stateTable
+	table *stateTable
+	// def is the build that the handler has read: the state follows from what stood there.
+	def    *table.Def
 	stream event.Stream
 	id     string // the event's
 	state  *handlers.State
@@ -205,14 +213,40 @@ func (p *pipe) openState(ctx context.Context, h *handleStep, name string) error 
 	if err := def.Validate(); err != nil {
 		return err
 	}
-	if _, err := p.store.Tables().Ensure(ctx, def, "states/1", p.cfg.Name+"/"+h.name, p.head.LogID); err != nil {
-		return fmt.Errorf("table %s: %w", name, err)
+	t := &stateTable{owner: p.cfg.Name + "/" + h.name}
+	t.now.Store(def)
+	if err := p.followState(ctx, t); err != nil {
+		return err
 	}
 	if h.states == nil {
 		h.states = map[string]*stateTable{}
 	}
-	h.states[name] = &stateTable{def}
+	h.states[name] = t
 	return nil
+}
+
+// followState makes a table of states, or finds the build that is its live one.
+func (p *pipe) followState(ctx context.Context, t *stateTable) error {
+	def := t.now.Load().Clone()
+	info, err := p.store.Tables().Ensure(ctx, &def, "states/1", t.owner, p.head.LogID)
+	if err != nil {
+		return fmt.Errorf("table %s: %w", def.Name, err)
+	}
+	def.Build = info.Def.Build
+	t.now.Store(&def)
+	return nil
+}
+
+// builds gives those that are written now.
+func (h *handleStep) builds() map[*stateTable]*table.Def {
+	if len(h.states) == 0 {
+		return nil
+	}
+	out := make(map[*stateTable]*table.Def, len(h.states))
+	for _, t := range h.states {
+		out[t] = t.now.Load()
+	}
+	return out
 }
 
 // State implements handlers.Store.
@@ -221,16 +255,25 @@ func (s handleStore) State(ctx context.Context, name string, stream event.Stream
 	if t == nil {
 		return handlers.Kept{}, fmt.Errorf("pipeline: the handler has not named the table %q", name)
 	}
-	rows, err := s.pipe.store.Tables().Load(ctx, t.def, []table.Row{{stream.String()}})
+	rows, err := s.pipe.store.Tables().Load(ctx, t.now.Load(), []table.Row{{stream.String()}})
+	if errors.Is(err, table.ErrFenced) { // the states were made anew
+		if err = s.pipe.followState(ctx, t); err == nil {
+			rows, err = s.pipe.store.Tables().Load(ctx, t.now.Load(), []table.Row{{stream.String()}})
+		}
+	}
 	if err != nil {
 		return handlers.Kept{}, outageOf(err)
 	}
 	if len(rows) == 0 || rows[0] == nil {
 		return handlers.Kept{}, nil
 	}
-	row := rows[0]
+	return keptIn(name, rows[0]), nil
+}
+
+// keptIn reads a row of a table of states.
+func keptIn(name string, row table.Row) handlers.Kept {
 	data, _ := row[4].(json.RawMessage)
-	return handlers.Kept{State: handlers.State{Table: name, Version: int(whole(row[2])), Data: data}, Revision: whole(row[1])}, nil
+	return handlers.Kept{State: handlers.State{Table: name, Version: int(whole(row[2])), Data: data}, Revision: whole(row[1])}
 }
 
 func whole(v table.Value) int64 {
@@ -247,7 +290,7 @@ func whole(v table.Value) int64 {
 
 // keepState notes the state behind the event that is appended; it takes the place of an earlier one of the stream.
 func (x *exec) keepState(stream event.Stream, id string) {
-	s := unitState{table: x.claim.table, stream: stream, id: id, state: x.claim.state}
+	s := unitState{table: x.claim.table, def: x.claim.def, stream: stream, id: id, state: x.claim.state}
 	for i := range x.states {
 		if x.states[i].table == s.table && x.states[i].stream == stream {
 			x.states[i] = s
@@ -278,7 +321,9 @@ func (p *pipe) withStates(states []unitState) func(context.Context, table.Tx, []
 			if err != nil {
 				return err
 			}
-			if err := tx.Write(ctx, s.table.def, []table.Row{row}, nil); err != nil {
+			if err := tx.Write(ctx, s.def, []table.Row{row}, nil); errors.Is(err, table.ErrFenced) {
+				return &staleStateError{table: s.table, stream: s.stream}
+			} else if err != nil {
 				return fmt.Errorf("state of %s: %w", s.stream, err)
 			}
 		}
@@ -286,12 +331,26 @@ func (p *pipe) withStates(states []unitState) func(context.Context, table.Tx, []
 	}
 }
 
+// staleStateError says that the states were made anew since the handler has read one.
+type staleStateError struct {
+	table  *stateTable
+	stream event.Stream
+}
+
+func (e *staleStateError) Error() string {
+	return fmt.Sprintf("state of %s: the states were made anew meanwhile", e.stream)
+}
+
 func (s *unitState) row(e *event.Recorded) (table.Row, error) {
-	row := table.Row{s.stream.String(), apd.New(e.Revision, 0), apd.New(int64(s.state.Version), 0), e.Committed, json.RawMessage(s.state.Data)}
+	return stateRow(s.def, s.stream, e.Revision, e.Committed, s.state)
+}
+
+func stateRow(d *table.Def, stream event.Stream, revision int64, at time.Time, s *handlers.State) (table.Row, error) {
+	row := table.Row{stream.String(), apd.New(revision, 0), apd.New(int64(s.Version), 0), at, json.RawMessage(s.Data)}
 	for i := range row {
 		var err error
 		if row[i], err = table.Canonical(row[i]); err != nil {
-			return nil, event.PoisonAs(event.CodeHandler, fmt.Errorf("state of %s: %s: %w", s.stream, s.table.def.Columns[i].Name, err))
+			return nil, event.PoisonAs(event.CodeHandler, fmt.Errorf("state of %s: %s: %w", stream, d.Columns[i].Name, err))
 		}
 	}
 	return row, nil

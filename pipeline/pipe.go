@@ -55,7 +55,8 @@ type pipe struct {
 	seats   *seats
 	intake  *seat // of a source that one replica alone may read; else nil
 	fence   atomic.Pointer[eventstore.Lease]
-	within  func(ctx context.Context, tx table.Tx, written []event.Recorded) error
+	inline  []*inlineTable
+	within  func(ctx context.Context, tx table.Tx, written []event.Recorded) error // writes them; nil: there are none
 	copies  *copies
 
 	room      *room
@@ -357,11 +358,7 @@ func (p *pipe) close() error {
 	if p.seats != nil {
 		p.seats.close()
 	}
-	for _, h := range p.plan.handles {
-		if h.handler != nil {
-			errs = append(errs, h.handler.Close())
-		}
-	}
+	errs = append(errs, p.closeHandlers())
 	if p.copies.sink != nil {
 		errs = append(errs, p.copies.sink.Close())
 	}
@@ -369,5 +366,15 @@ func (p *pipe) close() error {
 		n.Close()
 	}
 	p.setState("stopped")
+	return errors.Join(errs...)
+}
+
+func (p *pipe) closeHandlers() error {
+	var errs []error
+	for _, h := range p.plan.handles {
+		if h.handler != nil {
+			errs = append(errs, h.handler.Close())
+		}
+	}
 	return errors.Join(errs...)
 }

@@ -42,10 +42,11 @@ type rebuilding struct {
 func (d *Daemon) Rebuild(ctx context.Context, a control.Rebuild) (control.Work, error) {
 	unknown := &control.UnknownError{Kind: "table", Name: a.Table}
 	for _, x := range d.postsNow() {
-		for _, r := range x.pipe.plan.inline {
-			unknown.Have = append(unknown.Have, r.table)
-			if r.table == a.Table {
-				return control.Work{}, inlineTable(a.Table)
+		for _, name := range x.pipe.plan.written() {
+			if unknown.Have = append(unknown.Have, name); name == a.Table {
+				x.turn.Lock()
+				defer x.turn.Unlock()
+				return d.remake(ctx, x, a, false)
 			}
 		}
 		for _, r := range x.pipe.plan.relays {
@@ -62,10 +63,6 @@ func (d *Daemon) Rebuild(ctx context.Context, a control.Rebuild) (control.Work, 
 		}
 	}
 	return control.Work{}, unknown
-}
-
-func inlineTable(name string) error {
-	return &control.RefusedError{Why: fmt.Sprintf("the table %s is inline: the append's own transaction writes it, so nothing could be built beside it. Raise its `version`: it is then built from the log at the next start or reload, before the pipeline takes anything in", name)}
 }
 
 func (d *Daemon) rebuild(ctx context.Context, x *post, a control.Rebuild) (control.Work, error) {

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline/control"
+	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
 	"github.com/leatdev/leat/pipeline/table"
 )
@@ -240,12 +242,19 @@ func TestRebuildAndPoison(t *testing.T) {
 	})
 }
 
+// unfolding keeps states and does not say how they follow from events.
+type unfolding struct{ handlers.Closing }
+
+func (unfolding) Handle(context.Context, event.Recorded) ([]handlers.Emitted, error) { return nil, nil }
+func (unfolding) StateTables() []string                                              { return []string{"states"} }
+
 func TestRebuildRefused(t *testing.T) {
-	run(t, strings.Replace(rebuilt, "      - forward", "      - project: { table: now, inline: true, key: { id: data.order_id }, add: { n: 1 } }\n      - forward", 1), func(r *rig) {
+	run(t, strings.Replace(rebuilt, "      - append", "      - handle: { stub: { name: own, state: states } }\n      - append", 1), func(r *rig) {
+		r.open = func(stubConfig, handlers.Env) (handlers.Handler, error) { return unfolding{}, nil }
 		r.start()
 		for _, tt := range []struct {
 			table, words string
-		}{{"order", `did you mean "orders"?`}, {"now", "inline"}, {"", "there is no table"}} {
+		}{{"order", `did you mean "orders"?`}, {"states", "handlers.Folding"}, {"", "there is no table"}} {
 			if _, err := r.daemon.Rebuild(context.Background(), control.Rebuild{Table: tt.table}); err == nil || !strings.Contains(err.Error(), tt.words) {
 				t.Errorf("%q: %v, want words %q", tt.table, err, tt.words)
 			}

@@ -13,8 +13,15 @@ import (
 func (p *pipe) refused(d *pending) bool {
 	err := d.unit.Result.Err
 	var conflict *eventstore.ConflictError
+	var stale *staleStateError
 	again := false
 	switch {
+	case errors.As(err, &stale):
+		if !p.insist("the table of states", func() error { return p.followState(p.hard, stale.table) }) {
+			return false
+		}
+		p.rerun(d, nil)
+		return true
 	case errors.As(err, &conflict):
 		p.metrics.Conflicts(1)
 		switch p.onConflict(d, conflict) {

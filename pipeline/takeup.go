@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +58,9 @@ func (d *Daemon) takeUp(ctx context.Context, x *post) {
 		switch {
 		case strings.HasPrefix(key, rebuildKey):
 			var a control.Rebuild
-			if err = json.Unmarshal([]byte(value), &a); err == nil && d.isMine(x, func(r *relay) bool { return r.plan.kind == kindProject && r.plan.table == a.Table }) &&
+			if err = json.Unmarshal([]byte(value), &a); err == nil && slices.Contains(x.pipe.plan.written(), a.Table) {
+				err = d.takeUpRemake(ctx, x, a)
+			} else if err == nil && d.isMine(x, func(r *relay) bool { return r.plan.kind == kindProject && r.plan.table == a.Table }) &&
 				!d.underWay(func(w *control.Work) bool {
 					return w.Kind == control.RebuildWork && w.Pipeline == x.cfg.Name && w.Target == a.Table
 				}) {
@@ -71,6 +75,16 @@ func (d *Daemon) takeUp(ctx context.Context, x *post) {
 			x.pipe.limited("take up "+key).Warn("work that was interrupted cannot be taken up", "pipeline", x.cfg.Name, "work", strings.TrimPrefix(key, "$leat/"), "error", err)
 		}
 	}
+}
+
+// takeUpRemake takes up the rebuild of a table that appends write: it belongs to who gets its lease first.
+func (d *Daemon) takeUpRemake(ctx context.Context, x *post, a control.Rebuild) error {
+	_, err := d.remake(ctx, x, a, true)
+	var busy *control.BusyError
+	if errors.As(err, &busy) {
+		return nil // somebody is at it
+	}
+	return err
 }
 
 func (d *Daemon) takeUpReplay(ctx context.Context, x *post, key, value string) error {

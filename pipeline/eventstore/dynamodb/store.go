@@ -59,6 +59,8 @@ type Store struct {
 	ends   live.Ends
 	follow atomic.Int64 // those who follow the log
 
+	// still is held for reading by who commits, for writing by who waits for a moment without commits.
+	still   sync.RWMutex
 	queue   chan *request
 	closing chan struct{}
 	stopped chan struct{}
@@ -75,6 +77,7 @@ var (
 	_ eventstore.Replicas = (*Store)(nil)
 	_ eventstore.Outbox   = (*Store)(nil)
 	_ eventstore.Sharing  = (*Store)(nil)
+	_ eventstore.Swapper  = (*Store)(nil)
 )
 
 // logEnd is the log's end as far as somebody has seen it.

@@ -842,6 +842,9 @@ func (w within) Write(ctx context.Context, d *table.Def, put, del []table.Row) e
 		}
 		w.c.row(i)
 	}
+	if len(items) > 0 {
+		w.c.check(modelKey(d.Name)) // it may be swapped until the commit
+	}
 	return nil
 }
 

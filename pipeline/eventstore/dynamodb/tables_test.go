@@ -11,7 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/leatdev/leat/pipeline/aws/dynamofake"
+	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/dynamodb"
+	"github.com/leatdev/leat/pipeline/eventstore/storetest"
 	"github.com/leatdev/leat/pipeline/table"
 )
 
@@ -143,5 +145,20 @@ func TestLargeRow(t *testing.T) {
 	w := &table.Write{Def: counts, Put: []table.Row{{"k", nil, json.RawMessage(`"` + fmt.Sprintf("%0500000d", 1) + `"`), nil, nil}}}
 	if err := s.Tables().Apply(t.Context(), w); !errors.Is(err, table.ErrValue) {
 		t.Errorf("a row of half a megabyte: %v", err)
+	}
+}
+
+// TestSwaps has two daemons append while the table that their transactions write is built anew by each in turn; also where the
+// service throttles, cancels, and loses answers.
+func TestSwaps(t *testing.T) {
+	for name, plan := range map[string]*dynamofake.Plan{
+		"calm":   nil,
+		"faults": {Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Conflict: 0.02, Skip: 0.05},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := client(t, fake(t, plan).URL)
+			name := fmt.Sprintf("leat-%d", tables.Add(1))
+			storetest.Swaps(t, []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}, 10, 4)
+		})
 	}
 }

@@ -49,6 +49,8 @@ func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventsto
 	if s.cfg.ReadOnly {
 		return eventstore.ErrReadOnly
 	}
+	s.still.RLock()
+	defer s.still.RUnlock()
 	return s.enqueue(ctx, &request{ctx: ctx, units: units, o: o, done: make(chan struct{})})
 }
 
@@ -395,7 +397,7 @@ func (w *writer) draft(ctx context.Context, batch []*request) (*draft, error) {
 	return d, w.assemble(d, c)
 }
 
-// withinItems is how many rows a unit's own writes may be for it to share a transaction.
+// withinItems is how many rows a unit's own writes may be, with one item for each table that they are in.
 const withinItems = 25
 
 // within runs Unit.Within; a panic in it is the unit's fault, not the store's.
@@ -405,15 +407,16 @@ func (w *writer) within(ctx context.Context, c *change, u *eventstore.Unit, writ
 			err = plan.Refuse(event.PoisonAs(event.CodePanic, fmt.Errorf("dynamodb: panic in the unit's own transaction: %v", p)))
 		}
 	}()
-	before := len(c.rows)
+	before, checks := len(c.rows), len(c.extra)
 	if err := u.Within(ctx, within{&Tables{w.s}, c}, written); err != nil {
 		if errors.Is(err, eventstore.ErrUnavailable) {
 			return err
 		}
 		return plan.Refuse(err)
 	}
-	if n := len(c.rows) - before; n > withinItems {
-		return plan.Refuse(fmt.Errorf("%w: %d rows in the append's own transaction, which DynamoDB bounds; here %d may be: take inline away", eventstore.ErrTooLarge, n, withinItems))
+	checks = len(c.extra) - checks
+	if n := len(c.rows) - before; n+checks > withinItems {
+		return plan.Refuse(fmt.Errorf("%w: %d rows in the append's own transaction, which DynamoDB bounds; here %d may be: take inline away", eventstore.ErrTooLarge, n, withinItems-checks))
 	}
 	return nil
 }

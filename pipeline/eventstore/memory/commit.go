@@ -16,6 +16,8 @@ func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventsto
 	for _, u := range units {
 		u.Result = eventstore.Result{}
 	}
+	s.still.RLock()
+	defer s.still.RUnlock()
 	return s.write(ctx, func() error {
 		if o.Fence != nil {
 			if err := plan.CheckFence(s.leases[o.Fence.Name], o.Fence); err != nil {

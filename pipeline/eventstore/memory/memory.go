@@ -35,6 +35,9 @@ type Store struct {
 	tables *tables.Store
 	parked parked
 
+	// still is held for reading by who appends, for writing by who lets nobody append; it comes before mu.
+	still sync.RWMutex
+
 	mu      sync.RWMutex
 	closed  bool
 	wake    chan struct{} // closed by the next commit
@@ -67,6 +70,7 @@ type mark struct {
 var (
 	_ eventstore.Store    = (*Store)(nil)
 	_ eventstore.Replicas = (*Store)(nil)
+	_ eventstore.Swapper  = (*Store)(nil)
 )
 
 // Open makes an empty store.

@@ -15,6 +15,7 @@ import (
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/postgres"
 	"github.com/leatdev/leat/pipeline/eventstore/postgres/pgtest"
+	"github.com/leatdev/leat/pipeline/eventstore/storetest"
 )
 
 // several opens stores on one log, as several daemons do.
@@ -268,4 +269,13 @@ func TestForeignTransactions(t *testing.T) {
 	if size > 8192 {
 		t.Errorf("leat_log has grown to %d bytes", size)
 	}
+}
+
+// TestSwaps has three daemons append while the table that their transactions write is built anew by each in turn.
+func TestSwaps(t *testing.T) {
+	var stores []eventstore.Store
+	for _, s := range several(t, 3) {
+		stores = append(stores, s)
+	}
+	storetest.Swaps(t, stores, 50, 9)
 }

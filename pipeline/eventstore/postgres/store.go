@@ -69,7 +69,10 @@ type Store struct {
 	back   sync.WaitGroup
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var (
+	_ eventstore.Store   = (*Store)(nil)
+	_ eventstore.Swapper = (*Store)(nil)
+)
 
 // Open opens the store, and makes its schema where it is missing. Errors say what stands in the way: ErrUnavailable
 // (the server cannot be reached or does not let us in), ErrSchema (a newer leat's, or another encoding). None of them

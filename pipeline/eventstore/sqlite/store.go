@@ -68,6 +68,8 @@ type Store struct {
 	ring  live.Ring
 
 	queue *queue.Queue[*request]
+	// still is held for reading by who commits, for writing by who lets nobody append.
+	still sync.RWMutex
 	once  sync.Once
 	err   error // of Close
 
@@ -76,7 +78,10 @@ type Store struct {
 	follow refresher
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var (
+	_ eventstore.Store   = (*Store)(nil)
+	_ eventstore.Swapper = (*Store)(nil)
+)
 
 const readers = 4
 

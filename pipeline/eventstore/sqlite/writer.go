@@ -49,6 +49,8 @@ func (s *Store) Commit(ctx context.Context, units []*eventstore.Unit, o eventsto
 	if len(units) == 0 {
 		return s.ready(ctx)
 	}
+	s.still.RLock()
+	defer s.still.RUnlock()
 	return s.submit(&request{Commit: queue.Commit{Ctx: ctx, Units: units, Ordered: o.Ordered, Fence: o.Fence}})
 }
 

@@ -66,6 +66,7 @@ func Run(t *testing.T, f Features, open Open) {
 		{"Outbox", func(fx *fixture) { testOutbox(fx, f) }, f.PutOutbox == nil},
 		{"Within", testWithin, f.NoTables},
 		{"TableBesideStore", testTableBesideStore, f.NoTables},
+		{"Swap", testSwap, f.NoTables},
 		{"Bodies", func(fx *fixture) { testBodies(fx, f) }, false},
 		{"Reads", testReads, false},
 		{"ReadsFromAnywhere", testReadsFromAnywhere, false},

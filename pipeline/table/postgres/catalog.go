@@ -119,11 +119,17 @@ func unknownTable(ctx context.Context, q Querier, name string) error {
 // change runs fn in a transaction that changes tables: one at a time in a schema.
 func (s *Store) change(ctx context.Context, d *table.Def, fn func(c Conn) error) error {
 	return s.tx(ctx, d, func(c Conn) error {
-		if _, err := c.Exec(ctx, "SELECT pg_advisory_xact_lock(1818583413, hashtext(current_schema()))"); err != nil {
+		if err := alone(ctx, c); err != nil {
 			return err
 		}
 		return fn(c)
 	})
+}
+
+// alone waits for the turn to change tables, which ends with the transaction.
+func alone(ctx context.Context, c Conn) error {
+	_, err := c.Exec(ctx, "SELECT pg_advisory_xact_lock(1818583413, hashtext(current_schema()))")
+	return err
 }
 
 func ensureCatalog(ctx context.Context, c Conn) error {
@@ -424,26 +430,37 @@ func (s *Store) Abandon(ctx context.Context, d *table.Def) error {
 
 // Swap implements table.Store.
 func (s *Store) Swap(ctx context.Context, d *table.Def) error {
-	return s.change(ctx, d, func(c Conn) error {
-		infos, _, err := find(ctx, c, d)
-		if err != nil {
-			return err
-		}
-		i, err := table.AdmitSwap(infos, d)
-		if err != nil || i == 0 {
-			return err
-		}
-		if err := hide(ctx, c, d); err != nil {
-			return err
-		}
-		if err := drop(ctx, c, &infos[0].Def); err != nil {
-			return err
-		}
-		if _, err := c.Exec(ctx, "UPDATE leat_tables SET live = true WHERE fold = $1 AND version = $2", strings.ToLower(d.Name), d.Serial()); err != nil {
-			return err
-		}
-		return show(ctx, c, &infos[i].Def)
-	})
+	return s.change(ctx, d, func(c Conn) error { return swap(ctx, c, d) })
+}
+
+func swap(ctx context.Context, c Conn, d *table.Def) error {
+	infos, _, err := find(ctx, c, d)
+	if err != nil {
+		return err
+	}
+	i, err := table.AdmitSwap(infos, d)
+	if err != nil || i == 0 {
+		return err
+	}
+	if err := hide(ctx, c, d); err != nil {
+		return err
+	}
+	if err := drop(ctx, c, &infos[0].Def); err != nil {
+		return err
+	}
+	if _, err := c.Exec(ctx, "UPDATE leat_tables SET live = true WHERE fold = $1 AND version = $2", strings.ToLower(d.Name), d.Serial()); err != nil {
+		return err
+	}
+	return show(ctx, c, &infos[i].Def)
+}
+
+// SwapIn is Swap within a transaction that somebody else commits.
+func (s *Store) SwapIn(ctx context.Context, c Conn, d *table.Def) error {
+	err := alone(ctx, c)
+	if err == nil {
+		err = swap(ctx, c, d)
+	}
+	return s.explain(ctx, d, err)
 }
 
 // RenameRelay implements table.Renamer.
