@@ -14,7 +14,16 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/race"
 )
+
+// seeds and diskSeeds are how many histories the model tests walk through; the race detector makes each of them slow.
+var seeds, diskSeeds = func() (int, int) {
+	if race.Enabled {
+		return 25, 5
+	}
+	return 200, 15
+}()
 
 var modelSources = []string{
 	"{ feed: { keyed: true } }",

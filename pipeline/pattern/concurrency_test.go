@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/leatdev/leat/pipeline/pattern"
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 // TestNoAllocations holds matching to no allocation at all once its scratch memory is warm.
 func TestNoAllocations(t *testing.T) {
-	if pattern.RaceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector makes sync.Pool forget on purpose")
 	}
 	event := []byte(benchEvent)
@@ -60,7 +61,7 @@ func TestSetChangesWhileMatching(t *testing.T) {
 	var readers, writers sync.WaitGroup
 	stop := make(chan struct{})
 	turns := 500
-	if pattern.RaceEnabled {
+	if race.Enabled {
 		turns = 60
 	}
 	for w := range 2 {

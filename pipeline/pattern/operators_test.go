@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/leatdev/leat/pipeline/pattern"
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 func operatorVectors(tb testing.TB) []vector {
@@ -168,7 +169,7 @@ func TestLongArrays(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 200_000
-	if pattern.RaceEnabled {
+	if race.Enabled {
 		n /= 10
 	}
 	event := `{"l":[` + strings.Repeat(`{"a":1},`, n) + strings.Repeat(`{"b":4},`, n) + strings.Repeat(`{"c":0},`, n)

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 // reference matches by the rules as they are written, with everything spelled out: all leaves of the event with the elements that
@@ -220,7 +222,7 @@ func (g generator) list() string {
 func TestAgainstReference(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(1, 2))}
 	rounds := 1000
-	if testing.Short() || RaceEnabled {
+	if testing.Short() || race.Enabled {
 		rounds = 50
 	}
 	matches := 0

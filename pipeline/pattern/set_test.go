@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/leatdev/leat/pipeline/pattern"
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 // TestSetConformance puts every valid pattern of the suite into one set and compares what it finds with each pattern alone.
@@ -59,7 +60,7 @@ func TestSetConformance(t *testing.T) {
 		}
 	}
 	few := events
-	if testing.Short() || pattern.RaceEnabled {
+	if testing.Short() || race.Enabled {
 		few = every(events, 10)
 	}
 	check(few)

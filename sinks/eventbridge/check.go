@@ -14,11 +14,9 @@ var _ sinks.Checker = Config{}
 func (c Config) Check(ctx context.Context, env sinks.Env) []check.Finding {
 	s := open(c, env, nil)
 	defer s.Close()
-	if _, err := s.ready(ctx); err != nil {
-		return []check.Finding{feed.Finding(err)}
-	}
-	if s.blind {
+	_, err := s.ready(ctx)
+	if err == nil && s.blind {
 		return []check.Finding{check.Warnf("cannot see whether the bus %s exists, and EventBridge loses events for one that does not", c.Target()).With("allow events:DescribeEventBus")}
 	}
-	return []check.Finding{check.Okf("the bus %s is there", c.Target())}
+	return feed.There("bus", c.Target(), err)
 }

@@ -17,8 +17,6 @@ func (c Config) Check(ctx context.Context, env sinks.Env) []check.Finding {
 		return []check.Finding{check.Problemf("%v", err)}
 	}
 	defer s.Close()
-	if _, err := s.ready(ctx); err != nil {
-		return []check.Finding{feed.Finding(err)}
-	}
-	return []check.Finding{check.Okf("the topic %s is there", c.Topic)}
+	_, err = s.ready(ctx)
+	return feed.There("topic", c.Topic, err)
 }

@@ -80,6 +80,14 @@ func Finding(err error) check.Finding {
 	return check.Unreachablef("%v", err)
 }
 
+// There is what a look for what a plugin writes to came to.
+func There(what, name string, err error) []check.Finding {
+	if err != nil {
+		return []check.Finding{Finding(err)}
+	}
+	return []check.Finding{check.Okf("the %s %s is there", what, name)}
+}
+
 // Report looks at a queue that is to be fed, and notes what it finds. It gives nil where there is none.
 func (q *Queues) Report(ctx context.Context, name string, found *Report) (*Queue, error) {
 	queue, err := q.Look(ctx, name)

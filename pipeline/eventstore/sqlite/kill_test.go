@@ -17,6 +17,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/sqlite"
+	"github.com/leatdev/leat/pipeline/race"
 )
 
 const killDir = "LEAT_TEST_KILL_DIR"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	if race { // the driver is some ten times slower then
+	if race.Enabled { // the driver is some ten times slower then
 		flag.Parse()
 		_ = flag.Set("rapid.checks", "15")
 	}
