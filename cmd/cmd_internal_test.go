@@ -101,28 +101,36 @@ func TestStatusLine(t *testing.T) {
 	}
 }
 
-// The first signal ends soft alone, the second hard, with the exit code of that signal.
+// The first signal ends soft alone, the second hard, with the exit code of that signal. What follows at once is the first
+// one again.
 func TestSignals(t *testing.T) {
 	for sig, code := range map[syscall.Signal]int{syscall.SIGTERM: exitTerminated, syscall.SIGINT: exitInterrupted} {
-		soft, hard, signalled, stop := stopOnSignals(t.Context())
-		send := func() {
+		at, asked := make(chan time.Duration, 1), make(chan bool)
+		soft, hard, signalled, stop := stopOnSignals(t.Context(), func() time.Time {
+			asked <- true
+			return time.Unix(0, 0).Add(<-at)
+		})
+		send := func(sig syscall.Signal, after time.Duration) {
+			at <- after
 			if err := syscall.Kill(os.Getpid(), sig); err != nil {
 				t.Fatal(err)
 			}
+			<-asked
 		}
-		send()
+		send(sig, 0)
 		<-soft.Done()
+		send(syscall.SIGINT+syscall.SIGTERM-sig, doubled-1) // the other of the two
 		if hard.Err() != nil || signalled() != 0 {
 			t.Errorf("%v once: hard %v, code %d", sig, hard.Err(), signalled())
 		}
-		send()
+		send(sig, doubled)
 		<-hard.Done()
 		if signalled() != code {
 			t.Errorf("%v twice: code %d, want %d", sig, signalled(), code)
 		}
 		stop()
 	}
-	soft, hard, signalled, stop := stopOnSignals(t.Context())
+	soft, hard, signalled, stop := stopOnSignals(t.Context(), time.Now)
 	stop()
 	if soft.Err() == nil || hard.Err() == nil || signalled() != 0 {
 		t.Errorf("without a signal: %v, %v, %d", soft.Err(), hard.Err(), signalled())
@@ -140,6 +148,7 @@ func TestExitCodes(t *testing.T) {
 		{fmt.Errorf("a: %w", fs.ErrPermission), exitEnvironment},
 		{fmt.Errorf("a: %w", fs.ErrNotExist), exitEnvironment},
 		{client.ErrUnreachable, exitEnvironment},
+		{fmt.Errorf("a: %w", &os.PathError{Op: "open", Err: syscall.EISDIR}), exitEnvironment},
 		{admin.ErrNotLoopback, exitUsage},
 		{usagef("a"), exitUsage},
 		{fmt.Errorf("a: %w", exit(exitPoisoned)), exitPoisoned},

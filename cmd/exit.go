@@ -66,7 +66,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, eventstore.ErrLocked), errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, client.ErrUnreachable),
 		errors.Is(err, eventstore.ErrCorrupt),
-		errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS):
+		errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS),
+		errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
 		return exitEnvironment
 	case errors.Is(err, admin.ErrNotLoopback):
 		return exitUsage

@@ -107,19 +107,23 @@ func (a *app) poisonLs() *cobra.Command {
 				return err
 			}
 			defer st.Close()
+			n := int64(0)
 			if a.lines() {
 				for e, err := range st.ListParked(c.Context(), f) {
 					if err == nil {
+						n++
 						err = writeLine(a.out, wire.ParkedOf(&e))
 					}
 					if err != nil {
 						return err
 					}
 				}
+				if n == 0 {
+					a.say("nothing is parked")
+				}
 				return nil
 			}
 			g := newGrid(a.out, a.outColor(), ">ID", "PIPELINE", "STEP", "CODE", "STATE", ">ATTEMPTS", "FAILED", "REASON")
-			n := int64(0)
 			for e, err := range st.ListParked(c.Context(), f) {
 				if err == nil {
 					n++

@@ -48,7 +48,7 @@ With --watch the command goes on after the last input has ended.
 Files with stores and without pipelines run an event store: the HTTP API, until SIGTERM.
 
 SIGTERM or Ctrl-C drains: nothing more is taken in, what is in flight is finished. A second one
-stops at once; what was not finished is taken up by the next run.
+(half a second later or more) stops at once; what was not finished is taken up by the next run.
 
 Exit codes: 0 done; 1 something was not delivered in time, or failed; 2 the files have errors;
 3 a store or address is not there; 4 --strict, and events are poisoned; 130, 143 a second signal.`,
@@ -105,7 +105,7 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 	}
 
 	tuneMemory()
-	soft, hard, signalled, stop := stopOnSignals(ctx)
+	soft, hard, signalled, stop := stopOnSignals(ctx, time.Now)
 	defer stop()
 
 	server, listening, err := a.listener(cfg, r, log, metrics)
@@ -253,31 +253,41 @@ func (a *app) listener(cfg *config.Config, r *running, log *slog.Logger, m *tele
 // abandonAfter is how long a second signal waits for what is to stop at once.
 const abandonAfter = 2 * time.Second
 
+// doubled is how long after the first signal another is still the same one: timeout(1) sends its signal to the process
+// and then to its group, and what runs us in a terminal may hand on a Ctrl-C that we have got ourselves.
+const doubled = 500 * time.Millisecond
+
 // stopOnSignals gives the two contexts of a run: soft ends at the first signal, hard at the second, whose exit code
-// signalled then gives (0 before).
-func stopOnSignals(ctx context.Context) (soft, hard context.Context, signalled func() int, stop func()) {
+// signalled then gives (0 before). Now is asked once for each signal.
+func stopOnSignals(ctx context.Context, now func() time.Time) (soft, hard context.Context, signalled func() int, stop func()) {
 	soft, endSoft := context.WithCancel(ctx)
 	hard, endHard := context.WithCancelCause(context.WithoutCancel(ctx))
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() {
-		for n := 0; ; n++ {
+		var first time.Time
+		for {
 			select {
 			case s := <-ch:
-				endSoft()
-				if n > 0 {
-					code := 128 + int(s.(syscall.Signal))
-					endHard(&exitError{code: code})
-					// What heeds no context, as an open that blocks in the kernel, is left behind after a moment.
-					signal.Stop(ch)
-					select {
-					case <-time.After(abandonAfter):
-						os.Exit(code)
-					case <-done:
-					}
-					return
+				at := now()
+				if first.IsZero() {
+					first = at
+					endSoft()
 				}
+				if at.Sub(first) < doubled {
+					continue
+				}
+				code := 128 + int(s.(syscall.Signal))
+				endHard(&exitError{code: code})
+				// What heeds no context, as an open that blocks in the kernel, is left behind after a moment.
+				signal.Stop(ch)
+				select {
+				case <-time.After(abandonAfter):
+					os.Exit(code)
+				case <-done:
+				}
+				return
 			case <-done:
 				return
 			}

@@ -217,7 +217,7 @@ func (a *app) workAtRest(ctx context.Context, p *place, do func(context.Context,
 		}
 		cfg.Stores["main"] = plugin
 	}
-	ctx, _, _, stop := stopOnSignals(ctx)
+	ctx, _, _, stop := stopOnSignals(ctx, time.Now)
 	defer stop()
 	o := pipeline.Options{Log: slog.New(slog.DiscardHandler), Now: a.now, Stdout: a.out}
 	w, err := do(ctx, cfg, o, func(w control.Work) { shown(w, false) })

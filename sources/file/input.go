@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
-// check says what is wrong with a path before anything is read.
 // missingError says which file is not there; it is fs.ErrNotExist.
 type missingError struct{ path string }
 
@@ -20,6 +20,7 @@ func (e *missingError) Error() string { return "there is no file " + e.path }
 
 func (e *missingError) Unwrap() error { return fs.ErrNotExist }
 
+// check says what is wrong with a path before anything is read.
 func (s *Source) check(path string) error {
 	if path == "-" {
 		return nil
@@ -38,7 +39,7 @@ func (s *Source) check(path string) error {
 	case err != nil:
 		return err
 	case st.IsDir():
-		return folder(path)
+		return &folderError{path}
 	case !st.Mode().IsRegular() && s.cfg.Follow:
 		return fmt.Errorf("%s is a pipe or a device: only files can be followed", path)
 	case !st.Mode().IsRegular():
@@ -52,9 +53,14 @@ func (s *Source) check(path string) error {
 	return nil
 }
 
-func folder(path string) error {
-	return fmt.Errorf("%s is a folder: %s reads the files in it", path, filepath.Join(path, "*.ndjson"))
+// folderError says what to write where a path is one of a folder; it is syscall.EISDIR.
+type folderError struct{ path string }
+
+func (e *folderError) Error() string {
+	return fmt.Sprintf("%s is a folder: %s reads the files in it", e.path, filepath.Join(e.path, "*.ndjson"))
 }
+
+func (*folderError) Unwrap() error { return syscall.EISDIR }
 
 func isGlob(path string) bool {
 	if !strings.ContainsAny(path, `*?[`) {
@@ -96,7 +102,7 @@ func openInput(name string) (*input, error) {
 	}
 	st, err := f.Stat()
 	if err == nil && st.IsDir() {
-		err = folder(name)
+		err = &folderError{name}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
