@@ -114,7 +114,7 @@ type Poison struct {
 // Source is a source with its frame.
 type Source struct {
 	Plugin   Plugin
-	OrderBy  Expr         `yaml:"order_by,omitempty" doc:"events with the same value are handled one after another"`
+	OrderBy  Expr         `yaml:"order_by,omitempty" doc:"events with the same value are handled one after another, others side by side; takes the place of what the source keeps in order by itself, also of a FIFO queue's groups"`
 	Limits   SourceLimits `yaml:"limits,omitempty" doc:"what one batch may hold"`
 	Envelope string       `yaml:"envelope,omitempty" default:"auto" enum:"auto,eventbridge,cloudevents,sns,json" doc:"shape of the bodies"`
 	Event    EventMap     `yaml:"event,omitempty" doc:"expressions that make an event of a plain body (it is data)"`
@@ -224,7 +224,7 @@ type Case struct {
 
 // StepLimits bound a step.
 type StepLimits struct {
-	Parallel int     `yaml:"parallel,omitempty" default:"1" min:"1" max:"1000" doc:"calls at the same time; of a handle or lookup above append: events of one batch"`
+	Parallel int     `yaml:"parallel,omitempty" min:"1" max:"1000" doc:"calls at the same time (default 1); of a handle or lookup above append: events of one batch at a time, or with order_by or a FIFO queue that many lanes, then 100 by default"`
 	Rate     float64 `yaml:"rate,omitempty" doc:"events a second; 0: no bound"`
 }
 

@@ -90,7 +90,7 @@ func (p *pipe) commitFree(ds []*pending) {
 
 func (p *pipe) releaseAll(ds []*pending) {
 	for _, d := range ds {
-		if p.inTurn(d.b) && !p.lanes && d.retry == nil {
+		if p.inTurn(d.b) && !p.inLane(d.b) && d.retry == nil {
 			p.cut.Store(true)
 		}
 		d.free()

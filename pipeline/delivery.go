@@ -60,7 +60,7 @@ func (r *relay) laneOf(it *item, events []event.Recorded) lane {
 // that blocks the relay, 0 where none does. An error means that the pipeline stops.
 func (t *forwardTarget) deliver(ctx context.Context, r *relay, items []item, events []event.Recorded) (park []parkedEvent, stopAt int64, err error) {
 	n := r.plan.frame.Limits.Parallel
-	if n < 2 || r.holds() == "pipeline" || len(items) < 2 {
+	if n < 2 || r.holds() == "pipeline" || len(items) < 2 || r.calls != nil {
 		d := t.delivery(r, events)
 		err := d.all(ctx, items)
 		return d.park, d.stopAt, err
@@ -353,14 +353,24 @@ func (d *delivery) call(ctx context.Context, wave []outgoing) (failure, err erro
 	if len(spans) == 1 {
 		within = spans[0].Context(ctx)
 	}
-	start := d.r.pipe.now()
-	failure = d.r.pipe.deliver(within, d.t.sink, batch, d.r.plan.retry.Timeout)
-	d.r.metrics.Write(d.r.pipe.now().Sub(start), len(batch))
+	if d.r.calls != nil {
+		failure = d.r.calls.write(within, batch)
+	} else {
+		failure = d.r.write(within, d.t.sink, batch)
+	}
 	endSend(spans, failure)
 	if failure != nil && ctx.Err() != nil {
 		return nil, errStopped // not the event's fault: it is cancelled
 	}
 	return failure, nil
+}
+
+// write calls the sink of a relay.
+func (r *relay) write(ctx context.Context, s sinks.Sink, batch []event.Recorded) error {
+	start := r.pipe.now()
+	err := r.pipe.deliver(ctx, s, batch, r.plan.retry.Timeout)
+	r.metrics.Write(r.pipe.now().Sub(start), len(batch))
+	return err
 }
 
 // deliver calls a sink; a panic becomes an error that holds the stack.

@@ -24,14 +24,28 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 	if b.Cursor != nil {
 		p.deferSinks()
 	}
+	if !p.handOver(b, w) {
+		p.release(b)
+		return
+	}
+	if b.Cursor != nil && len(b.Events) > 0 && !b.Released() {
+		p.places.note(b.Cursor(len(b.Events) - 1))
+		if p.places.due(p.now()) {
+			p.flushPlaces()
+		}
+	}
+}
+
+// handOver brings what the steps made of events to the sinks and settles them. False means that the pipeline stops before
+// that: nothing is settled.
+func (p *pipe) handOver(b *event.Batch, w *work) bool {
 	parked := map[int][]poison.Entry{} // by index in the batch
 	routed := routes{}
 	if len(w.evs) > 0 {
 		for _, r := range p.relays {
 			g, park, err := r.pass(w.evs)
 			if err != nil {
-				p.release(b)
-				return
+				return false
 			}
 			routed.note(g)
 			for at, entries := range park {
@@ -64,12 +78,7 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 		}
 	}
 	p.counts.settle(event.Delivered, delivered)
-	if b.Cursor != nil && len(b.Events) > 0 && !b.Released() {
-		p.places.note(b.Cursor(len(b.Events) - 1))
-		if p.places.due(p.now()) {
-			p.flushPlaces()
-		}
-	}
+	return true
 }
 
 // routes notes which events of a batch came to a branch without a case for them, and which to any sink.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -467,9 +468,9 @@ func TestHandleTimeout(t *testing.T) {
 func TestHandleBlocksItsLane(t *testing.T) {
 	for source, free := range map[string]string{"{ feed: { ordered: true } }": "", "{ feed: {}, order_by: data.order_id }": "e-3"} {
 		run(t, strings.Replace(handled, "{ feed: {} }", source, 1), func(r *rig) {
-			calls := 0
+			var calls atomic.Int64 // lanes go side by side
 			r.handle["h"] = func(_ context.Context, e event.Recorded) ([]handlers.Emitted, error) {
-				if calls++; e.ID == "e-1" && calls < 4 {
+				if n := calls.Add(1); e.ID == "e-1" && n < 4 {
 					return nil, event.Unavailable(time.Hour, errRefused)
 				}
 				return handlers.Events(e.Event), nil

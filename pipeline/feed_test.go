@@ -20,6 +20,8 @@ type feedConfig struct {
 	Cursor  bool `yaml:"cursor,omitempty"`
 	Keyed   bool `yaml:"keyed,omitempty"`
 	Alone   bool `yaml:"alone,omitempty"`
+	// Lanes: what is before the first "-" of an event's order_id is its lane, as a queue's group.
+	Lanes bool `yaml:"lanes,omitempty"`
 }
 
 // feed is a source under the test's hand.
@@ -39,7 +41,7 @@ func newFeed(t *testing.T, c feedConfig) *feed {
 }
 
 func (f *feed) Traits() sources.Traits {
-	return sources.Traits{Ordered: f.cfg.Ordered, Ends: true, Alone: f.cfg.Alone}
+	return sources.Traits{Ordered: f.cfg.Ordered, Ends: true, Alone: f.cfg.Alone, Lanes: f.cfg.Lanes}
 }
 
 // Err implements sources.Failing.
@@ -106,6 +108,14 @@ func (f *feed) give(touch func(*event.Batch), bodies ...string) *sent {
 	}
 	if f.cfg.Keyed {
 		b.Key = func(i int) string { return fmt.Sprintf("key-%d", first+i+1) }
+	}
+	if f.cfg.Lanes {
+		b.Lane = func(i int) string {
+			_, id, _ := strings.Cut(bodies[i], `"order_id":"`)
+			id, _, _ = strings.Cut(id, `"`)
+			lane, _, _ := strings.Cut(id, "-")
+			return lane
+		}
 	}
 	s := &sent{t: f.t, b: b, reasons: map[int]error{}}
 	b.OnSettle = func(i int, _ event.Outcome, err error) {

@@ -16,9 +16,9 @@ import (
 func (p *pipe) handle(m *message.Message) error {
 	pass := passageOf(m)
 	b := pass.batch
-	size := b.Size()
 	defer p.flight.done()
-	defer p.room.give(len(b.Events), size)
+	stay := p.room.stay(b, p.lanes)
+	defer stay.end()
 	defer pass.pass()
 	defer func() {
 		if v := recover(); v != nil { // of the source's own functions, or a fault of ours: the router would hide it
@@ -27,6 +27,25 @@ func (p *pipe) handle(m *message.Message) error {
 		}
 	}()
 
+	if p.worksInLanes(b) {
+		p.enterLanes(b, pass)
+	} else {
+		p.inBatches(b, pass)
+	}
+	pass.pass()
+	stay.part()
+	<-b.Done()
+	if p.frontier.done(b); p.lanes && p.places.due(p.now()) {
+		p.flushPlaces()
+	}
+	if b.Released() {
+		m.Nack()
+	}
+	return nil
+}
+
+// inBatches takes the events of a batch through the steps together, and settles them in their turn.
+func (p *pipe) inBatches(b *event.Batch, pass *passage) {
 	// Where handlers read the store, what comes before is committed first: or they would decide on what is past.
 	if p.inTurn(b) && p.reads.Load() {
 		pass.enter(p.hard)
@@ -38,15 +57,6 @@ func (p *pipe) handle(m *message.Message) error {
 	} else {
 		p.release(b)
 	}
-	pass.pass()
-	<-b.Done()
-	if p.frontier.done(b); p.lanes && p.places.due(p.now()) {
-		p.flushPlaces()
-	}
-	if b.Released() {
-		m.Nack()
-	}
-	return nil
 }
 
 // inTurn reports whether a batch must be settled after those that came before it: a cursor says that they are.
@@ -223,7 +233,7 @@ func (p *pipe) passedOver(b *event.Batch, w *work) {
 
 // release gives back every event of the batch that has no outcome yet, and with it all that comes behind it in order.
 func (p *pipe) release(b *event.Batch) {
-	if p.inTurn(b) && !p.lanes {
+	if p.inTurn(b) && !p.inLane(b) {
 		p.cut.Store(true)
 	}
 	p.giveBack(b)

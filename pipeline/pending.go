@@ -18,6 +18,8 @@ type pending struct {
 	b    *event.Batch
 	i    int
 	lane string
+	// raw: the steps have not seen it yet; they do when it is its turn in its lane.
+	raw  bool
 	unit eventstore.Unit
 	// outcome is the event's when the unit is committed.
 	outcome event.Outcome
@@ -126,10 +128,19 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 			r.err = &stepError{step: "intake", err: newPanic(v)}
 		}
 	}()
+	if p.sourceLanes && b.Lane != nil {
+		r.lane = b.Lane(i)
+	}
+	if !p.laneSlots.take(p.hard) {
+		r.err = &stepError{step: "intake", retry: &p.cfg.Retry, err: errStopped}
+		return r
+	}
+	defer p.laneSlots.give()
 	err := p.decode(b, i, x)
 	p.traces.begin(b, i, x, err == nil)
 	if err != nil {
-		return result{err: err}
+		r.err = err
+		return r
 	}
 	if p.taps.on() {
 		p.taps.received(&x.ev)
@@ -142,18 +153,24 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 	}
 	x.start(&x.ev)
 	if p.plan.orderBy != nil {
-		lane, err := p.plan.orderBy.JSON(x.buf[:0], x.view)
-		if err != nil {
-			r.err = &stepError{step: "source", err: event.PoisonAs(event.CodeExpression, fmt.Errorf("order_by: %w", err))}
+		if r.lane, r.err = p.laneBy(x); r.err != nil {
 			return r
 		}
-		x.buf = lane
-		r.lane = string(lane)
 	}
 	r.err = x.run()
 	r.appends, r.states, r.claimed = x.appends, x.states, x.claimed
 	r.dropped, r.unrouted = x.dropped, x.unrouted
 	return r
+}
+
+// laneBy gives the lane of the event in hand by order_by.
+func (p *pipe) laneBy(x *exec) (string, error) {
+	lane, err := p.plan.orderBy.JSON(x.buf[:0], x.view)
+	if err != nil {
+		return "", &stepError{step: "source", err: event.PoisonAs(event.CodeExpression, fmt.Errorf("order_by: %w", err))}
+	}
+	x.buf = lane
+	return string(lane), nil
 }
 
 type panicError struct {
@@ -253,7 +270,7 @@ func (p *pipe) identity(x *exec) string {
 // mark gives the inbox entry of an event; nil where its place in the source is remembered instead, or where nothing
 // identifies it.
 func (p *pipe) mark(b *event.Batch, i int, e *event.Event) *eventstore.Mark {
-	if b.Cursor != nil && !p.lanes {
+	if b.Cursor != nil && !p.inLane(b) {
 		return nil
 	}
 	key := p.key(b, i, e)

@@ -50,14 +50,17 @@ type pipe struct {
 	working flight   // rebuilds and replays
 	resting bool     // the intake is paused
 	ordered bool     // batches enter in the order of the source
-	lanes   bool     // order_by: events with the same value are ordered, others are not
-	relays  []*relay
-	seats   *seats
-	intake  *seat // of a source that one replica alone may read; else nil
-	fence   atomic.Pointer[eventstore.Lease]
-	inline  []*inlineTable
-	within  func(ctx context.Context, tx table.Tx, written []event.Recorded) error // writes them; nil: there are none
-	copies  *copies
+	lanes   bool     // events of one lane are ordered, others are not
+	// sourceLanes: the lanes are the source's own; else order_by says which.
+	sourceLanes bool
+	laneSlots   slots // of the steps, where they run in lanes
+	relays      []*relay
+	seats       *seats
+	intake      *seat // of a source that one replica alone may read; else nil
+	fence       atomic.Pointer[eventstore.Lease]
+	inline      []*inlineTable
+	within      func(ctx context.Context, tx table.Tx, written []event.Recorded) error // writes them; nil: there are none
+	copies      *copies
 
 	room      *room
 	counts    counts
@@ -199,11 +202,7 @@ func (p *pipe) open(ctx context.Context) error {
 	if err := p.openInline(ctx); err != nil {
 		return err
 	}
-	p.lanes = p.plan.orderBy != nil && p.plan.log
-	p.ordered = t.Ordered || p.plan.orderBy != nil
-	if p.lanes {
-		p.frontier = newFrontier(p.places.note)
-	}
+	p.openLanes(t)
 	return nil
 }
 

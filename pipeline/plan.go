@@ -34,6 +34,8 @@ type plan struct {
 	handles []*handleStep
 	// parallel is how many events of a batch may go through the intake's steps at a time: what those that wait for others allow.
 	parallel int
+	// waits: the intake has steps that wait for others (a handle, a lookup).
+	waits bool
 	// lookups are what the steps that look into tables share.
 	lookups []*lookupMemo
 }
@@ -104,7 +106,7 @@ func newPlan(c *config.Pipeline, wrong func(step string, err error)) (*plan, err
 	p.intake.collect = !p.log
 	walk(intake, func(n *node) {
 		if n.s.Handle != nil || n.s.Lookup != nil {
-			p.parallel = max(p.parallel, n.s.Limits.Parallel)
+			p.waits, p.parallel = true, max(p.parallel, n.s.Limits.Parallel)
 		}
 	})
 	if !c.Source.OrderBy.IsZero() {

@@ -48,6 +48,8 @@ type relay struct {
 	skipped              atomic.Int64
 	parked               atomic.Int64
 
+	// calls brings the writes of several lanes together, where there is no log; else nil.
+	calls   *sharedCalls
 	holding holding
 	passes  bool // other streams may pass one that waits for another attempt
 	wake    chan struct{}

@@ -125,6 +125,7 @@ func (s *relief) serve(t *tenure, in <-chan *message.Message, out chan<- *messag
 	p.places.take(p.now())
 	if p.lanes {
 		p.frontier.reset()
+		p.laneState.reopen()
 	}
 	p.cut.Store(false)
 	if err := p.source.Close(); err != nil {

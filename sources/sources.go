@@ -42,6 +42,9 @@ type Traits struct {
 	// Ordered: the order of batches, and of events within them, is worth keeping; it is kept unless order_by says
 	// which events belong together.
 	Ordered bool
+	// Lanes: each batch says which of its events belong together (event.Batch.Lane): these keep their order, others go side
+	// by side. An order_by takes the place of the source's lanes.
+	Lanes bool
 	// Ends: the input may end, and the pipeline with it.
 	Ends bool
 	// Alone: of several replicas of the pipeline that share a store one alone may read, from the place that was

@@ -31,6 +31,10 @@ type Batch struct {
 	Bytes int
 	// Key gives the transport's own id of an event: the same again when it is delivered again. Nil: it has none.
 	Key func(i int) string
+	// Lane names the lane that an event belongs to: those of one lane are handled one after another, in the order in which
+	// they are sent, over all batches; lanes go side by side. Where one is Released, those behind it in its lane that were
+	// sent by then are Released too. It counts for sources that say so (sources.Traits.Lanes). Nil: the source knows none.
+	Lane func(i int) string
 	// Cursor gives the place behind an event. Nil: the source remembers no places, each event is marked in the inbox.
 	Cursor func(i int) Cursor
 	// Row gives the row of the store's own outbox that an event came in: it goes in the transaction of what the event

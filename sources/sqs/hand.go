@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,8 +26,11 @@ type held struct {
 	beat   chan struct{} // closed when the call that extends it is done; nil: none is under way
 }
 
-// lane is a message group: its first event is with the pipeline or ready, the others wait.
-type lane struct{ waiting []*held }
+// lane is a message group: some of its events are with the pipeline or ready, those that came later wait for them.
+type lane struct {
+	busy    int // with the pipeline, or ready
+	waiting []*held
+}
 
 // hand is all that the source has in hand: what waits to be passed on, and what was and is not settled.
 type hand struct {
@@ -78,6 +82,7 @@ func (h *hand) take(messages []incoming, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	keepsUp := h.unsent < 2*most
+	var idle []*lane // of which something came
 	for i := range messages {
 		m := &messages[i].Message
 		if old := h.held[text(m.MessageId)]; old != nil {
@@ -104,15 +109,27 @@ func (h *hand) take(messages []incoming, now time.Time) bool {
 			h.ready = append(h.ready, n)
 			continue
 		}
-		if l := h.lanes[n.group]; l != nil {
-			l.waiting = append(l.waiting, n)
-		} else {
-			h.lanes[n.group] = &lane{}
-			h.ready = append(h.ready, n)
+		l := h.lanes[n.group]
+		if l == nil {
+			l = &lane{}
+			h.lanes[n.group] = l
 		}
+		if l.waiting = append(l.waiting, n); l.busy == 0 {
+			idle = append(idle, l)
+		}
+	}
+	for _, l := range idle {
+		h.pass(l)
 	}
 	h.rouse()
 	return keepsUp
+}
+
+// pass makes ready what waits in a lane.
+func (h *hand) pass(l *lane) {
+	l.busy += len(l.waiting)
+	h.ready = append(h.ready, l.waiting...)
+	l.waiting = nil
 }
 
 func (h *hand) rouse() {
@@ -175,6 +192,9 @@ func (h *hand) message(batch []*held) *event.Batch {
 		Key:      func(i int) string { return batch[i].key },
 		OnSettle: func(i int, o event.Outcome, _ error) { h.settle(batch[i], o) },
 	}
+	if h.s.fifo {
+		b.Lane = func(i int) string { return batch[i].group }
+	}
 	for _, m := range batch {
 		if m.refused != nil {
 			b.Refused = func(i int) error { return batch[i].refused }
@@ -208,7 +228,17 @@ func (h *hand) settle(m *held, o event.Outcome) {
 			h.drop(behind)
 			h.giveBack(behind, after)
 		}
-		delete(h.lanes, m.group)
+		l.waiting = nil
+		h.ready = slices.DeleteFunc(h.ready, func(behind *held) bool {
+			if behind.group != m.group {
+				return false
+			}
+			h.drop(behind)
+			h.giveBack(behind, after)
+			l.busy--
+			return true
+		})
+		h.leaveLane(m) // the pipeline gives back what it has of those behind
 	}
 }
 
@@ -217,18 +247,20 @@ func returnAfter(receives int) time.Duration {
 	return min(time.Second<<min(max(receives-1, 0), 12), 15*time.Minute)
 }
 
-// leaveLane lets the next event of the group go.
+// leaveLane lets the next events of the group go, once all that the pipeline had of it are settled.
 func (h *hand) leaveLane(m *held) {
 	l := h.lanes[m.group]
 	if !h.s.fifo || l == nil {
+		return
+	}
+	if l.busy--; l.busy > 0 {
 		return
 	}
 	if len(l.waiting) == 0 {
 		delete(h.lanes, m.group)
 		return
 	}
-	h.ready = append(h.ready, l.waiting[0])
-	l.waiting = l.waiting[1:]
+	h.pass(l)
 	h.rouse()
 }
 

@@ -109,9 +109,57 @@ func life(t *testing.T, cloud *awsfake.Cloud, queue string, l *log, rng *rand.Ra
 	replicas.Wait()
 }
 
+// laned does what a pipeline does with lanes: one after another in each, and where one goes back, all behind it too.
+type laned struct {
+	mu      sync.Mutex
+	waiting map[string][]job // of lanes that are busy
+	work    sync.WaitGroup
+}
+
+type job struct {
+	b  *event.Batch
+	i  int
+	do func() event.Outcome
+}
+
+func (l *laned) add(lane string, j job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	queue, busy := l.waiting[lane]
+	l.waiting[lane] = append(queue, j)
+	if !busy {
+		l.work.Go(func() { l.run(lane) })
+	}
+}
+
+func (l *laned) run(lane string) {
+	for {
+		l.mu.Lock()
+		queue := l.waiting[lane]
+		if len(queue) == 0 {
+			delete(l.waiting, lane)
+			l.mu.Unlock()
+			return
+		}
+		l.waiting[lane] = queue[1:]
+		l.mu.Unlock()
+		o := queue[0].do()
+		back := []job{queue[0]}
+		l.mu.Lock()
+		if o == event.Released {
+			back = append(back, l.waiting[lane]...)
+			l.waiting[lane] = nil
+		}
+		l.mu.Unlock()
+		for _, j := range back {
+			j.b.Settle(j.i, o, nil)
+		}
+	}
+}
+
 func consume(s *started, l *log, rng *rand.Rand) {
 	stop := time.After(time.Duration(1+rng.IntN(300)) * time.Second)
-	var work sync.WaitGroup
+	lanes := &laned{waiting: map[string][]job{}}
 	for more := true; more; {
 		select {
 		case m := <-s.msgs:
@@ -119,14 +167,17 @@ func consume(s *started, l *log, rng *rand.Rand) {
 			for i := range b.Events {
 				key, body := b.Key(i), string(b.Events[i].Raw)
 				wait, fails := time.Duration(rng.ExpFloat64()*float64(3*time.Second)), rng.IntN(10) == 0
-				work.Go(func() {
+				lane := body // of its own
+				if b.Lane != nil {
+					lane = b.Lane(i)
+				}
+				lanes.add(lane, job{b, i, func() event.Outcome {
 					time.Sleep(wait)
 					if fails {
-						b.Settle(i, event.Released, nil)
-						return
+						return event.Released
 					}
-					b.Settle(i, l.commit(key, body), nil)
-				})
+					return l.commit(key, body)
+				}})
 			}
 		case <-stop:
 			more = false
@@ -136,7 +187,7 @@ func consume(s *started, l *log, rng *rand.Rand) {
 	for m := range s.msgs {
 		settle(event.FromMessage(m), event.Released)
 	}
-	work.Wait()
+	lanes.work.Wait()
 	if err := s.Close(); err != nil {
 		s.t.Error(err)
 	}

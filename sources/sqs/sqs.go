@@ -10,10 +10,11 @@
 //
 // A body that the SQS or SNS extended client put into S3 is fetched from there, within the size of an event.
 //
-// FIFO: the next event of a message group is passed on when the one before it is settled, so a batch holds at most one
-// event of each group. Groups run side by side; where an event is given back, all behind it in its group go back too.
-// This needs no order of the whole queue from the pipeline (Traits.Ordered is false), in which one slow group would
-// hold up all others, and holds across replicas, as SQS locks a group while any of it is in flight.
+// FIFO: a message group is a lane of the pipeline (Traits.Lanes), in which its events are handled one after another while
+// groups run side by side. What is received of a group goes to the pipeline together, so that a run of it may share a
+// commit; what comes later waits until all of that is settled, so that a group that is stuck takes no room from others.
+// Where an event is given back, all behind it in its group go back too. This holds across replicas, as SQS locks a group
+// while any of it is in flight.
 package sqs
 
 import (
@@ -44,7 +45,7 @@ func init() { sources.Register("sqs", Open) }
 type Config struct {
 	_ struct{} `doc:"receives the messages of an SQS queue, in batches, with heartbeats and FIFO groups"`
 
-	Queue        string `yaml:"queue" doc:"name, URL or ARN of the queue" example:"orders"`
+	Queue        string `yaml:"queue" doc:"name, URL or ARN of the queue; the groups of a FIFO queue keep their order and go side by side, unless order_by says otherwise" example:"orders"`
 	aws.Settings `yaml:",inline"`
 	Reading      `yaml:",inline"`
 }
@@ -119,6 +120,12 @@ type Source struct {
 }
 
 var _ sources.Source = (*Source)(nil)
+
+// Traits implements sources.Described.
+func (s *Source) Traits() sources.Traits {
+	at, err := aws.ParseQueue(s.cfg.Queue)
+	return sources.Traits{Lanes: err == nil && at.FIFO()}
+}
 
 // Open makes the source; it does not connect.
 func Open(_ context.Context, c Config, env sources.Env) (sources.Source, error) {

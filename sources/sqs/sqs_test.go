@@ -186,17 +186,21 @@ func TestGroupStopsAtItsFailure(t *testing.T) {
 		}
 		s := start(t, cloud, Config{Queue: "q.fifo"}, nil)
 		var got []string
-		failures := 0
+		failures, runs := 0, 0
 		for len(got) < 12 {
 			b := s.next()
-			seen := map[byte]bool{}
+			back := map[string]bool{}
 			for i, body := range bodies(b) {
-				if seen[body[0]] {
-					t.Errorf("two events of group %c in a batch", body[0])
+				group := b.Lane(i)
+				if group != body[:1] {
+					t.Errorf("%s is in lane %q", body, group)
 				}
-				seen[body[0]] = true
+				runs = max(runs, strings.Count(strings.Join(bodies(b), " "), group))
 				if body == "b1" && failures < 2 {
 					failures++
+					back[group] = true
+				}
+				if back[group] { // with those behind it
 					b.Settle(i, event.Released, nil)
 					continue
 				}
@@ -205,7 +209,10 @@ func TestGroupStopsAtItsFailure(t *testing.T) {
 			}
 		}
 		s.end()
-		if fmt.Sprint(got[len(got)-3:]) != "[b1 b2 b3]" {
+		if runs < 2 {
+			t.Error("no batch had two events of a group")
+		}
+		if failures != 2 || fmt.Sprint(got[len(got)-3:]) != "[b1 b2 b3]" {
 			t.Errorf("the failing group held others up: %v", got)
 		}
 		sort.SliceStable(got, func(i, j int) bool { return got[i][0] < got[j][0] })
@@ -456,13 +463,11 @@ func TestLostAnswer(t *testing.T) {
 			fill(cloud, "q.fifo", 3)
 			began := time.Now()
 			s := start(t, cloud, Config{Queue: "q.fifo"}, nil)
-			for i := range 3 {
-				b := s.next()
-				if diff := cmp.Diff([]string{fmt.Sprint(i)}, bodies(b)); diff != "" {
-					t.Error(diff)
-				}
-				settle(b, event.Committed)
+			b := s.next()
+			if diff := cmp.Diff([]string{"0", "1", "2"}, bodies(b)); diff != "" {
+				t.Error(diff)
 			}
+			settle(b, event.Committed)
 			if took := time.Since(began); took > time.Second {
 				t.Errorf("came after %s", took)
 			}
@@ -529,6 +534,59 @@ func TestReturnDuringABeat(t *testing.T) {
 		settle(s.next(), event.Committed)
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("came again after %s", took)
+		}
+		s.end()
+	})
+}
+
+// What comes of a group while some of it is with the pipeline waits for that, and goes then together; where one goes back
+// that a batch's limits have cut from those behind it, they go back too.
+func TestRunsOfAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud := awsfake.New(nil)
+		cloud.CreateQueue(awsfake.Queue{Name: "q.fifo"})
+		send := func(group string, from, to int) {
+			for i := from; i < to; i++ {
+				cloud.Send("q.fifo", awsfake.Message{Body: fmt.Sprint(group, i), Group: group, Dedup: fmt.Sprint(group, i)})
+			}
+		}
+		send("a", 0, 4)
+		s := startIn(t, cloud, Config{Queue: "q.fifo"}, sources.Env{MaxEvents: 3})
+		first := s.next()
+		if diff := cmp.Diff(strings.Fields("a0 a1 a2"), bodies(first)); diff != "" {
+			t.Error(diff)
+		}
+		send("b", 0, 2)
+		var rest []string
+		for len(rest) < 3 { // a3, and those of b
+			b := s.next()
+			rest = append(rest, bodies(b)...)
+			settle(b, event.Committed)
+		}
+		if diff := cmp.Diff(strings.Fields("a3 b0 b1"), rest); diff != "" {
+			t.Error(diff)
+		}
+		settle(first, event.Committed)
+
+		send("c", 0, 9)
+		first = s.next() // three of them; the next three wait in the channel, the last in the source
+		time.Sleep(time.Second)
+		first.Settle(0, event.Committed, nil)
+		first.Settle(1, event.Released, nil)
+		first.Settle(2, event.Released, nil)
+		next := s.next()
+		if diff := cmp.Diff(strings.Fields("c3 c4 c5"), bodies(next)); diff != "" {
+			t.Error(diff)
+		}
+		settle(next, event.Released) // sent by then, as the pipeline would
+		var got []string
+		for len(got) < 8 {
+			b := s.next()
+			got = append(got, bodies(b)...)
+			settle(b, event.Committed)
+		}
+		if diff := cmp.Diff(strings.Fields("c1 c2 c3 c4 c5 c6 c7 c8"), got); diff != "" {
+			t.Error(diff)
 		}
 		s.end()
 	})

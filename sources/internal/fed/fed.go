@@ -52,6 +52,9 @@ func Open(ctx context.Context, plugin string, queue sqs.Config, connect Connect,
 	return &Source{Source: q, plugin: plugin, connect: connect, env: env, log: env.Log.With(from...).With("queue", queue.Queue)}, nil
 }
 
+// Traits implements sources.Described: those of the queue.
+func (s *Source) Traits() sources.Traits { return sources.TraitsOf(s.Source) }
+
 // Subscribe sees that the queue is fed, and starts to read it.
 func (s *Source) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := s.ready(ctx); err != nil {
