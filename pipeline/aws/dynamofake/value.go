@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-
 	"math/big"
 	"sort"
+	"strings"
+	"unicode/utf8"
 )
 
 // value is an attribute's value as the wire has it: {"S": "x"}.
@@ -25,6 +26,9 @@ func (v value) kind() string {
 func (v value) text() string {
 	var s string
 	for _, raw := range v {
+		if n := len(raw); n >= 2 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+			return string(raw[1 : n-1]) // most are so, and it is asked for all the time
+		}
 		_ = json.Unmarshal(raw, &s)
 	}
 	return s
@@ -88,7 +92,8 @@ func (v value) size() int {
 	case "S":
 		return len(v.text())
 	case "B":
-		return len(v.bytes())
+		s := v.text()
+		return base64.StdEncoding.DecodedLen(len(s)) - strings.Count(s[max(0, len(s)-2):], "=")
 	case "N":
 		return (len(v.text())+1)/2 + 1
 	case "BOOL", "NULL":

@@ -185,6 +185,7 @@ func pay(id, to string, amount, grow int) string {
 // TestAggregates runs aggregates of two daemons that decide about the same streams: no move is lost or done twice, each
 // state fits its stream, loading starts from it, and what cannot be kept is parked with nothing of it written.
 func TestAggregates(t *testing.T) {
+	t.Parallel()
 	t.Run("fake", func(t *testing.T) { aggregates(t, client(t, fake(t, nil).URL), 15, func() {}) })
 	t.Run("faults", func(t *testing.T) {
 		plan := &dynamofake.Plan{Seed: 5, Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.01, Part: 0.3, Skip: 0.05}

@@ -20,6 +20,7 @@ func one(id string) *eventstore.Unit {
 // TestProvisioned holds that a table with less capacity than one full transaction takes still gets everything, in smaller
 // ones, and is not asked without a pause.
 func TestProvisioned(t *testing.T) {
+	t.Parallel()
 	plan := &dynamofake.Plan{Units: 30, Per: 40 * time.Millisecond}
 	plan.Stop()
 	server := fake(t, plan)
@@ -46,6 +47,7 @@ func TestProvisioned(t *testing.T) {
 
 // TestBudget holds that a call is given up when its time is over, in words, after few tries, and that nothing is lost by it.
 func TestBudget(t *testing.T) {
+	t.Parallel()
 	plan := &dynamofake.Plan{Throttle: 1}
 	plan.Stop()
 	server := fake(t, plan)
@@ -80,6 +82,7 @@ func (n numbers) of(name string) map[string]float64 {
 
 // TestNumbers holds what a store says of its calls: what is counted here is what the service has counted.
 func TestNumbers(t *testing.T) {
+	t.Parallel()
 	plan := &dynamofake.Plan{Seed: 1, Throttle: 0.3}
 	plan.Stop()
 	server := fake(t, plan)

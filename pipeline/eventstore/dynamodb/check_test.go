@@ -51,6 +51,7 @@ func look(t *testing.T, s dynamodb.Settings, url string) (out []string) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	f := fake(t, nil)
 	c := client(t, f.URL)
 	there := "ok: the table %s is there, with the keys and the index of an event store"
@@ -103,6 +104,7 @@ func TestCheck(t *testing.T) {
 
 // TestCheckMoto looks at a table of moto's, with recovery off, on, and a time to live.
 func TestCheckMoto(t *testing.T) {
+	t.Parallel()
 	url := mototest.Start(t)
 	openStore(t, dynamodb.Config{Client: client(t, url), Table: "leat"})
 	for i, f := range look(t, dynamodb.Settings{Table: "leat", Create: true}, url) {

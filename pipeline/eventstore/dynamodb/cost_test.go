@@ -16,6 +16,7 @@ import (
 // TestCost holds what appends cost, in calls and capacity units, against serverless-event-store's: one transaction of two
 // items for each append, 4 write units and one more for its index of streams.
 func TestCost(t *testing.T) {
+	t.Parallel()
 	server := fake(t, nil)
 	s := openStore(t, dynamodb.Config{Client: client(t, server.URL)})
 	n := 0
@@ -88,6 +89,7 @@ func TestCost(t *testing.T) {
 
 // TestSharedCost holds what a shared table costs beside: two items for each append in it, and a read of its head.
 func TestSharedCost(t *testing.T) {
+	t.Parallel()
 	server := fake(t, nil)
 	c := client(t, server.URL)
 	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}

@@ -11,6 +11,7 @@ import (
 
 // TestReadFromWithin holds that a reader goes on from any position, those within an item of several events too.
 func TestReadFromWithin(t *testing.T) {
+	t.Parallel()
 	s := openStore(t, dynamodb.Config{Client: client(t, fake(t, nil).URL)})
 	events := int64(0)
 	for _, n := range []int{1, 7, 150, 11, 300, 1} { // some are more than a transaction has items

@@ -2,8 +2,10 @@ package dynamodb_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,11 +23,26 @@ import (
 	"github.com/leatdev/leat/pipeline/table/tabletest"
 )
 
+// TestMain has the tests run beside each other, more than there are cores: most of them wait, for emulators and for calls
+// that are repeated.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("8"); err != nil {
+			panic(err)
+		}
+	}
+	m.Run()
+}
+
 // client makes the client of an emulator.
 func client(t testing.TB, url string) *aws.DynamoDB {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "test")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	cfg, err := aws.Load(t.Context(), aws.Settings{Region: "eu-west-1", Endpoint: url}, http.DefaultTransport, 8)
 	if err != nil {
 		t.Fatal(err)
@@ -100,10 +117,14 @@ func run(t *testing.T, c *aws.DynamoDB) {
 	})
 }
 
-func TestStore(t *testing.T) { run(t, client(t, fake(t, nil).URL)) }
+func TestStore(t *testing.T) {
+	t.Parallel()
+	run(t, client(t, fake(t, nil).URL))
+}
 
 // TestLinearizable has two daemons on one log.
 func TestLinearizable(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	name := fmt.Sprintf("leat-%d", tables.Add(1))
 	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
@@ -112,6 +133,7 @@ func TestLinearizable(t *testing.T) {
 
 // TestLinearizableFaults is the same while the service throttles, cancels, and loses answers.
 func TestLinearizableFaults(t *testing.T) {
+	t.Parallel()
 	plan := &dynamofake.Plan{Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Part: 0.3, Skip: 0.05}
 	c := client(t, fake(t, plan).URL)
 	name := fmt.Sprintf("leat-%d", tables.Add(1))
@@ -120,6 +142,7 @@ func TestLinearizableFaults(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	tabletest.Run(t, tabletest.Features{Durable: true}, func(t *testing.T) tabletest.Backend {
 		cfg := dynamodb.Config{Client: c, Table: fmt.Sprintf("leat-%d", tables.Add(1))}

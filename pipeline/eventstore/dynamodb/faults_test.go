@@ -21,12 +21,14 @@ import (
 // TestSeeds has two daemons write through all that can go wrong, by a seed each: what was answered is there once, in a
 // dense log, and nothing else is but what was never answered.
 func TestSeeds(t *testing.T) {
+	t.Parallel()
 	seeds := 8
 	if n, err := strconv.Atoi(os.Getenv("LEAT_TEST_SEEDS")); err == nil {
 		seeds = n
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			plan := &dynamofake.Plan{Seed: uint64(seed), Throttle: 0.05, Fail: 0.05, Lose: 0.05, Break: 0.05, Conflict: 0.02, Part: 0.3, Skip: 0.1}
 			underFaults(t, fake(t, plan).URL, plan)
 		})
@@ -127,6 +129,7 @@ func underFaults(t *testing.T, url string, plan *dynamofake.Plan) {
 
 // TestRace has thirty writers of one revision: one of them wins, and the others are told so.
 func TestRace(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	name := fmt.Sprintf("leat-%d", tables.Add(1))
 	stores := []*dynamodb.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
@@ -169,6 +172,7 @@ func race(t *testing.T, stores []*dynamodb.Store, rounds int) {
 // TestMoto is the same against moto, which has transactions, conditions and cancellation reasons of its own making. Its
 // transactions are not kept apart: they come one at a time.
 func TestMoto(t *testing.T) {
+	t.Parallel()
 	url := mototest.OneAtATime(t, mototest.Start(t))
 	t.Run("writers", func(t *testing.T) { underFaults(t, url, nil) })
 	t.Run("race", func(t *testing.T) {

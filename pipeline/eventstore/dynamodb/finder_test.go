@@ -23,6 +23,7 @@ func (c *clock) pass(d time.Duration) { c.ns.Add(int64(d)) }
 
 // TestFinderNets has each of the finder's nets catch what the ones before it miss.
 func TestFinderNets(t *testing.T) {
+	t.Parallel()
 	server := fake(t, nil)
 	c := client(t, server.URL)
 	var at, skew clock
@@ -98,6 +99,7 @@ func TestFinderNets(t *testing.T) {
 
 // TestFinderGoesOn: a stream that cannot be taken in is said, and holds no other up.
 func TestFinderGoesOn(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	var at clock
 	at.ns.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())

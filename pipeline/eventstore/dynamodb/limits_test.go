@@ -16,6 +16,7 @@ import (
 
 // TestLimits holds that what DynamoDB would not take is refused in words, and that it never hears of it.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	server := fake(t, nil)
 	s := openStore(t, dynamodb.Config{Client: client(t, server.URL)})
 	if _, err := s.Tables().Ensure(t.Context(), counts, "d", "r", "l"); err != nil {

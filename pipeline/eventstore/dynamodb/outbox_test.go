@@ -38,6 +38,7 @@ func (b *behind) RoundTrip(r *http.Request) (*http.Response, error) {
 // TestOutboxBetweenPages holds that of two rows which one transaction after another wrote, the first is given first,
 // though both came while the outbox was being read, the first where the reading had passed already.
 func TestOutboxBetweenPages(t *testing.T) {
+	t.Parallel()
 	server := fake(t, nil)
 	c := client(t, server.URL)
 	const name = "outbox"
@@ -65,6 +66,7 @@ func TestOutboxBetweenPages(t *testing.T) {
 // TestOutboxTakenMeanwhile holds that no rows are given only where there are none: another daemon takes in and drops what
 // the first reading had, while a row that it had not seen waits behind.
 func TestOutboxTakenMeanwhile(t *testing.T) {
+	t.Parallel()
 	server := fake(t, nil)
 	c := client(t, server.URL)
 	const name = "outbox"

@@ -25,6 +25,7 @@ import (
 
 // TestHoles holds that what somebody deleted by hand is said by every reader, and taken for the end by none.
 func TestHoles(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	s := openStore(t, dynamodb.Config{Client: c, Patience: 40 * time.Millisecond})
 	name := event.Stream{Type: "s", ID: "1"}
@@ -129,6 +130,7 @@ func two(t *testing.T, m *meanwhile) (s, slow *dynamodb.Store) {
 
 // TestParkedPiecesGone: a large entry that is edited or dropped while it is read comes whole, or not at all.
 func TestParkedPiecesGone(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		do   func(s *dynamodb.Store, id int64) error
@@ -175,6 +177,7 @@ func TestParkedPiecesGone(t *testing.T) {
 
 // TestSlowJournal: an owner of a table who is slow with the rows of a large write does not write over those of the next.
 func TestSlowJournal(t *testing.T) {
+	t.Parallel()
 	d := &table.Def{Name: "t", Version: 1, Key: []string{"k"}, Columns: []table.Column{{Name: "k", Type: table.Text}, {Name: "n", Type: table.Text}}}
 	m := &meanwhile{op: "TransactWriteItems", holds: `W#t#1`}
 	s, slow := two(t, m)

@@ -67,6 +67,7 @@ func verify(t testing.TB, st eventstore.Store) eventstore.Verified {
 
 // TestShared goes through what the two sides see of each other.
 func TestShared(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	table := lambdatest.Table(t, c)
 	l := &lambdatest.Lambda{Client: c, Table: table}
@@ -185,6 +186,7 @@ func sharedTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // TestFinder has the daemon find by itself what the Lambda writes: in streams that it knows, in new ones, in new types,
 // and in a stream that is longer than a page.
 func TestFinder(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
 	st := openStore(t, dynamodb.Config{Client: c, Shared: sharing(l.Table)})
@@ -245,6 +247,7 @@ func TestFinder(t *testing.T) {
 
 // TestCatchUp takes a table over that nobody has looked at before, with two daemons at once and streams of all lengths.
 func TestCatchUp(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
 	const streams = 150
@@ -280,6 +283,7 @@ func TestCatchUp(t *testing.T) {
 
 // TestSharedVerify: what is wrong in the shared table is said, of the stream that has it.
 func TestSharedVerify(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
 	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.Table, Poll: time.Hour}}
@@ -365,6 +369,7 @@ func TestSharedVerify(t *testing.T) {
 
 // TestSharedLarge takes in what is as large as the shared table takes it, also where leat's item would be larger.
 func TestSharedLarge(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
 	cfg := dynamodb.Config{Client: c, Table: fmt.Sprint("leat-", tables.Add(1)), Shared: &dynamodb.SharedTable{Table: l.Table, Poll: time.Hour}}

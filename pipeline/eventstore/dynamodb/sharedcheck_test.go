@@ -17,6 +17,7 @@ import (
 
 // TestCheckShared: doctor says what a shared table is and lacks, and changes nothing.
 func TestCheckShared(t *testing.T) {
+	t.Parallel()
 	server := fake(t, nil)
 	c := client(t, server.URL)
 	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}

@@ -32,12 +32,14 @@ import (
 // one daemon dies at some call: what was answered is there once, in the table and in the log, in the same order, and nobody
 // who follows the log has seen a revision before the one below.
 func TestSharedSeeds(t *testing.T) {
+	t.Parallel()
 	seeds := 3
 	if n, err := strconv.Atoi(os.Getenv("LEAT_TEST_SEEDS")); err == nil {
 		seeds = n
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			plan := &dynamofake.Plan{Seed: uint64(seed), Throttle: 0.03, Fail: 0.03, Lose: 0.03, Break: 0.03, Conflict: 0.02, Part: 0.3, Skip: 0.05}
 			side(t, fake(t, plan).URL, plan, uint64(seed), 12)
 		})
@@ -46,6 +48,7 @@ func TestSharedSeeds(t *testing.T) {
 
 // TestSharedMoto is the same against moto, where nothing goes wrong but the race itself.
 func TestSharedMoto(t *testing.T) {
+	t.Parallel()
 	url := mototest.OneAtATime(t, mototest.Start(t))
 	side(t, url, nil, 1, 4)
 }
@@ -260,6 +263,7 @@ func inOrder(ctx context.Context, t *testing.T, st *dynamodb.Store) {
 // TestSharedRace has thirty callers, half of them of leat and half of the Lambda, write one revision: one of them wins. The
 // others of leat are told the revision that is there; the Lambda's own losers are told 409 or 500, as they always were.
 func TestSharedRace(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	l := &lambdatest.Lambda{Client: c, Table: lambdatest.Table(t, c)}
 	cfg := dynamodb.Config{Client: c, Table: fmt.Sprintf("leat-%d", tables.Add(1)), Shared: sharing(l.Table)}

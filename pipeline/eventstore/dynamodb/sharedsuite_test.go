@@ -111,6 +111,7 @@ func (s named) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) ite
 
 // TestSharedStore runs the suite with all streams in the shared table, while the daemon looks for what the Lambda writes.
 func TestSharedStore(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	name := ""
 	f := storetest.Features{
@@ -133,6 +134,7 @@ func TestSharedStore(t *testing.T) {
 // TestSharedLinearizable has two daemons on one log and the shared table, while the service throttles, cancels, and
 // loses answers.
 func TestSharedLinearizable(t *testing.T) {
+	t.Parallel()
 	plan := &dynamofake.Plan{Seed: 11, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Part: 0.3, Skip: 0.05}
 	c := client(t, fake(t, plan).URL)
 	name, shared := fmt.Sprintf("leat-%d", tables.Add(1)), sharing(lambdatest.Table(t, c))

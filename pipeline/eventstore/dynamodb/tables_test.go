@@ -44,6 +44,7 @@ func scan(t *testing.T, s table.Store) (out []string) {
 // TestJournal holds that a write of more rows than a transaction takes is whole from its transaction on, though its
 // writer dies: readers see all of it, and the next owner brings it to its end.
 func TestJournal(t *testing.T) {
+	t.Parallel()
 	c := client(t, fake(t, nil).URL)
 	cfg := dynamodb.Config{Client: c, Table: "journal"}
 	s := openStore(t, cfg)
@@ -110,6 +111,7 @@ func TestJournal(t *testing.T) {
 
 // TestTablesUnderFaults moves a checkpoint through all that can go wrong: each write is there once.
 func TestTablesUnderFaults(t *testing.T) {
+	t.Parallel()
 	plan := &dynamofake.Plan{Seed: 3, Throttle: 0.05, Fail: 0.03, Lose: 0.05, Break: 0.05, Conflict: 0.01, Part: 0.3, Skip: 0.1}
 	s := openStore(t, dynamodb.Config{Client: client(t, fake(t, plan).URL)})
 	if _, err := s.Tables().Ensure(t.Context(), counts, "d", "r", "l"); err != nil {
@@ -138,6 +140,7 @@ func TestTablesUnderFaults(t *testing.T) {
 }
 
 func TestLargeRow(t *testing.T) {
+	t.Parallel()
 	s := openStore(t, dynamodb.Config{Client: client(t, fake(t, nil).URL)})
 	if _, err := s.Tables().Ensure(t.Context(), counts, "d", "r", "l"); err != nil {
 		t.Fatal(err)
