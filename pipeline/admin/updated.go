@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/leatdev/leat/pipeline/eventstore"
 )
 
@@ -14,7 +16,8 @@ import (
 const updatedMost = 20_000
 
 // updatedStreams gives a page of a type's streams, and one more where there is one: those updated at since or later and
-// behind a place, in the order of their updates and, among those of one instant, of their ids.
+// behind a place, in the order of their updates and, among those of one instant, of their ids. Streams whose id is no UUID
+// are left out: no route of serverless-event-store answers for them, and one of them makes its client refuse the page.
 //
 // Stores have no index in that order, as it would be written with each append. Where the type has more streams than a
 // page, the log itself is one: it is walked from the time on at which the page begins, as far as it has their last
@@ -53,6 +56,9 @@ func placeOf(s *serverlessStream) place { return place{s.UpdatedAt, s.StreamID} 
 // add puts a stream into the page, if it belongs there.
 func (p *updatedPage) add(i eventstore.StreamInfo) {
 	p.seen++
+	if id, err := uuid.Parse(i.Stream.ID); err != nil || id.String() != i.Stream.ID {
+		return
+	}
 	s := serverlessStreamOf(i)
 	at := placeOf(&s)
 	if s.UpdatedAt.Before(p.since) || p.behind != nil && at.compare(*p.behind) <= 0 {

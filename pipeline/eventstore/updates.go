@@ -14,7 +14,9 @@ import (
 type Updates interface {
 	// Updated gives the streams of a type whose last event was committed at since or later, in the order of those events.
 	// Created is not filled in. It looks at no more than about most events of the log, from since on: where it would have
-	// to go on behind them, it ends with ErrFar. A stream that gets an event meanwhile may be missing.
+	// to go on behind them, it ends with ErrFar; a store that need not look at the log never does. A stream that gets an
+	// event meanwhile may be missing. A store that shares a serverless-event-store's table gives the streams that lie in it,
+	// from that table, whose times they have.
 	Updated(ctx context.Context, typ string, since time.Time, most int64) iter.Seq2[StreamInfo, error]
 }
 

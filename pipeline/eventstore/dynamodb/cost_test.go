@@ -14,7 +14,7 @@ import (
 )
 
 // TestCost holds what appends cost, in calls and capacity units, against serverless-event-store's: one transaction of two
-// items for each append, 4 write units and one more for its index of streams.
+// items for each append, 4 write units and two more for its index of streams (whose sort key changes: the old entry goes, a new one comes).
 func TestCost(t *testing.T) {
 	t.Parallel()
 	server := fake(t, nil)

@@ -214,42 +214,7 @@ func (h *shared) sweep(ctx context.Context, since time.Time) error {
 
 // index gives pages of heads: of one type from a time on, or, with no type, all in any order.
 func (h *shared) index(ctx context.Context, of *string, since time.Time, fn func([]sharedHead) error) error {
-	name := sharedIndex
-	var start item
-	for {
-		var items []item
-		if of == nil {
-			in := &dynamodb.ScanInput{TableName: &h.table, IndexName: &name, ExclusiveStartKey: start, ReturnConsumedCapacity: h.s.counting()}
-			err := h.s.again(ctx, "Scan", func(ctx context.Context) error {
-				out, err := h.s.cfg.Client.Scan(ctx, in)
-				if err == nil {
-					items, start = out.Items, out.LastEvaluatedKey
-					h.s.used("Scan", out.ConsumedCapacity)
-				}
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		} else {
-			in := &dynamodb.QueryInput{
-				TableName: &h.table, IndexName: &name, ExclusiveStartKey: start, ReturnConsumedCapacity: h.s.counting(),
-				KeyConditionExpression: ptr(sharedType + " = :t AND " + sharedUpdated + " >= :since"),
-				// Whole seconds without the Z that ends them sort before all fractions of theirs, however these are written.
-				ExpressionAttributeValues: item{":t": str(*of), ":since": str(since.UTC().Format("2006-01-02T15:04:05"))},
-			}
-			err := h.s.again(ctx, "Query", func(ctx context.Context) error {
-				out, err := h.s.cfg.Client.Query(ctx, in)
-				if err == nil {
-					items, start = out.Items, out.LastEvaluatedKey
-					h.s.used("Query", out.ConsumedCapacity)
-				}
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
+	return h.indexPages(ctx, of, since, nil, func(items []item) (bool, error) {
 		heads := make([]sharedHead, 0, len(items))
 		for _, i := range items {
 			head, err := readSharedHead(i)
@@ -267,7 +232,47 @@ func (h *shared) index(ctx context.Context, of *string, since time.Time, fn func
 			}
 			heads = append(heads, head)
 		}
-		if err := fn(heads); err != nil || len(start) == 0 {
+		return true, fn(heads)
+	})
+}
+
+// indexPages gives pages of the index until fn has enough.
+func (h *shared) indexPages(ctx context.Context, of *string, since time.Time, limit *int32, fn func([]item) (bool, error)) error {
+	name := sharedIndex
+	var start item
+	for {
+		var items []item
+		var err error
+		if of == nil {
+			in := &dynamodb.ScanInput{TableName: &h.table, IndexName: &name, ExclusiveStartKey: start, Limit: limit, ReturnConsumedCapacity: h.s.counting()}
+			err = h.s.again(ctx, "Scan", func(ctx context.Context) error {
+				out, err := h.s.cfg.Client.Scan(ctx, in)
+				if err == nil {
+					items, start = out.Items, out.LastEvaluatedKey
+					h.s.used("Scan", out.ConsumedCapacity)
+				}
+				return err
+			})
+		} else {
+			in := &dynamodb.QueryInput{
+				TableName: &h.table, IndexName: &name, ExclusiveStartKey: start, Limit: limit, ReturnConsumedCapacity: h.s.counting(),
+				KeyConditionExpression: ptr(sharedType + " = :t AND " + sharedUpdated + " >= :since"),
+				// Whole seconds without the Z that ends them sort before all fractions of theirs, however these are written.
+				ExpressionAttributeValues: item{":t": str(*of), ":since": str(since.UTC().Format("2006-01-02T15:04:05"))},
+			}
+			err = h.s.again(ctx, "Query", func(ctx context.Context) error {
+				out, err := h.s.cfg.Client.Query(ctx, in)
+				if err == nil {
+					items, start = out.Items, out.LastEvaluatedKey
+					h.s.used("Query", out.ConsumedCapacity)
+				}
+				return err
+			})
+		}
+		if err != nil {
+			return err
+		}
+		if more, err := fn(items); err != nil || !more || len(start) == 0 {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
@@ -422,23 +423,43 @@ func (s *Store) streams(ctx context.Context, o eventstore.StreamsOptions, yield 
 			continue
 		}
 		q := query{pk: indexed(escape(name)), index: true, limit: 100}
-		if o.Prefix != "" {
-			q.cond, q.values = "begins_with("+indexSK+", :p)", item{":p": str(indexed(escape(o.Prefix)))}
+		if o.Max > 0 {
+			q.limit = int32(min(100, o.Max-n) + 1) // the first may be the one that all others are behind
+		}
+		prefix, after := indexed(escape(o.Prefix)), ""
+		if name == o.After.Type {
+			after = indexed(escape(o.After.ID))
+		}
+		switch {
+		case prefix != "" && after <= prefix:
+			q.cond, q.values = "begins_with("+indexSK+", :p)", item{":p": str(prefix)}
+		case after != "":
+			q.cond, q.values = indexSK+" >= :a", item{":a": str(after)}
 		}
 		done := false
 		err := s.pages(ctx, q, func(page []item) (bool, error) {
 			var keys []item
+			ended := false
 			for _, i := range page {
-				if name == o.After.Type && unescape(text(i, indexSK)) <= o.After.ID {
+				switch e := text(i, indexSK); {
+				case e < after, e == after && text(i, pk) <= streamPK(o.After):
+					continue
+				case !strings.HasPrefix(e, prefix):
+					ended = e > prefix
 					continue
 				}
 				keys = append(keys, item{pk: i[pk], sk: i[sk]})
+			}
+			if o.Max > 0 {
+				keys = keys[:min(int64(len(keys)), o.Max-n)]
 			}
 			heads, err := s.gets(ctx, keys)
 			if err != nil {
 				return false, err
 			}
-			sort.Slice(heads, func(a, b int) bool { return text(heads[a], indexSK) < text(heads[b], indexSK) })
+			slices.SortFunc(heads, func(a, b item) int {
+				return cmp.Or(cmp.Compare(text(a, indexSK), text(b, indexSK)), cmp.Compare(text(a, pk), text(b, pk)))
+			})
 			for _, i := range heads {
 				st, err := streamOf(i)
 				if err != nil {
@@ -446,20 +467,25 @@ func (s *Store) streams(ctx context.Context, o eventstore.StreamsOptions, yield 
 				}
 				n++
 				info := eventstore.StreamInfo{
-					Stream: event.Stream{Type: name, ID: unescape(text(i, indexSK))}, Revision: st.revision, Created: st.created, Updated: st.updated,
+					Stream: event.Stream{Type: name, ID: idOf(name, i)}, Revision: st.revision, Created: st.created, Updated: st.updated,
 				}
 				if !yield(info, nil) || n == o.Max {
 					done = true
 					return false, nil
 				}
 			}
-			return true, nil
+			return !ended, nil
 		})
 		if err != nil || done {
 			return err
 		}
 	}
 	return nil
+}
+
+// idOf gives the id of a stream whose head, or the key of it, i is: the index has long ones cut off.
+func idOf(typ string, i item) string {
+	return unescape(strings.TrimPrefix(text(i, pk), streamPK(event.Stream{Type: typ})))
 }
 
 // oneStream gives a stream of the shared table by its name, without the index: what was written before is seen.

@@ -96,6 +96,16 @@ func (s named) ReadAll(ctx context.Context, o eventstore.ReadOptions) iter.Seq2[
 	return s.events(s.Store.ReadAll(ctx, o))
 }
 
+func (s named) Updated(ctx context.Context, typ string, since time.Time, most int64) iter.Seq2[eventstore.StreamInfo, error] {
+	return func(yield func(eventstore.StreamInfo, error) bool) {
+		for i, err := range s.Store.Updated(ctx, typ, since, most) {
+			if i.Stream = s.from(i.Stream); !yield(i, err) {
+				return
+			}
+		}
+	}
+}
+
 func (s named) Subscribe(ctx context.Context, o eventstore.SubscribeOptions) iter.Seq2[eventstore.Page, error] {
 	return func(yield func(eventstore.Page, error) bool) {
 		for p, err := range s.Store.Subscribe(ctx, o) {
