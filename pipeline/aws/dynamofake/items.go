@@ -372,7 +372,7 @@ func (s *Server) appear(changes []*change, token string) error {
 	hold(true)
 	s.begun[token] = true
 	s.mu.Unlock()
-	time.Sleep(by)
+	<-time.After(by)
 	s.mu.Lock()
 	delete(s.begun, token)
 	hold(false)
