@@ -146,6 +146,16 @@ func (c *change) row(i item) { c.rows[text(i, pk)+"\x00"+text(i, sk)] = i }
 // check makes the transaction fail where a document that was loaded is not any more as it was.
 func (c *change) check(k docKey) { c.docs[k].checked = true }
 
+// checks counts what check adds to the transaction.
+func (c *change) checks() (n int) {
+	for _, d := range c.docs {
+		if d.checked && !d.changed && d.version > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // writes gives the transaction's part for the documents.
 func (c *change) writes() []types.TransactWriteItem {
 	out := append([]types.TransactWriteItem{}, c.extra...)

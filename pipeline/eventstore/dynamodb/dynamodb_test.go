@@ -102,7 +102,7 @@ func putOutbox(c *aws.DynamoDB, table func() string) func(t testing.TB, s events
 
 func run(t *testing.T, c *aws.DynamoDB) {
 	name := ""
-	f := storetest.Features{Durable: true, NoUpdates: true, MaxEvent: 380 << 10, PutOutbox: putOutbox(c, func() string { return name })}
+	f := storetest.Features{Durable: true, MaxEvent: 380 << 10, PutOutbox: putOutbox(c, func() string { return name })}
 	storetest.Run(t, f, func(t *testing.T, now func() time.Time) (eventstore.Store, func() eventstore.Store) {
 		name = fmt.Sprintf("leat-%d", tables.Add(1))
 		cfg := dynamodb.Config{Client: c, Table: name, Now: now}

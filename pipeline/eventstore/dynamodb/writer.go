@@ -407,14 +407,14 @@ func (w *writer) within(ctx context.Context, c *change, u *eventstore.Unit, writ
 			err = plan.Refuse(event.PoisonAs(event.CodePanic, fmt.Errorf("dynamodb: panic in the unit's own transaction: %v", p)))
 		}
 	}()
-	before, checks := len(c.rows), len(c.extra)
+	before, checks := len(c.rows), c.checks()
 	if err := u.Within(ctx, within{&Tables{w.s}, c}, written); err != nil {
 		if errors.Is(err, eventstore.ErrUnavailable) {
 			return err
 		}
 		return plan.Refuse(err)
 	}
-	checks = len(c.extra) - checks
+	checks = c.checks() - checks
 	if n := len(c.rows) - before; n+checks > withinItems {
 		return plan.Refuse(fmt.Errorf("%w: %d rows in the append's own transaction, which DynamoDB bounds; here %d may be: take inline away", eventstore.ErrTooLarge, n, withinItems-checks))
 	}
