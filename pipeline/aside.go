@@ -8,6 +8,7 @@ import (
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/steps"
 )
 
 // An event that a relay cannot bring to its target now, for a reason that another attempt may mend, is set aside: its entry
@@ -54,9 +55,9 @@ func (r *relay) later(e *event.Recorded, err error) (poison.Entry, verdict) {
 		return poison.Entry{}, inPlace
 	}
 	retry := &r.plan.retry
-	var at *stepError
-	if errors.As(err, &at) && at.retry != nil {
-		retry = at.retry
+	var at *steps.Error
+	if errors.As(err, &at) && at.Retry != nil {
+		retry = at.Retry
 	}
 	t := r.holding.turnOf(e.Stream, e.Position)
 	after, down := event.AsUnavailable(err)

@@ -199,7 +199,7 @@ func ReplayAtRest(ctx context.Context, cfg *config.Config, o Options, a control.
 				if err != nil || was.state.Relay != rp.id {
 					continue
 				}
-				if describe(was.state.Ask) != describe(a) {
+				if config.Meaning(was.state.Ask) != config.Meaning(a) {
 					return nil, &control.BusyError{Why: fmt.Sprintf("%s of %s stands at position %d of %d: the next run of the pipeline goes on with it, or ask for the same again", strings.TrimPrefix(key, replayKey), rp.name, was.state.At, was.state.To)}
 				}
 				b = was

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/steps"
 )
 
 // A step that waits for others (a handler, a lookup) may fail in a way that another attempt mends. In the intake the event
@@ -33,9 +34,9 @@ func (p *pipe) attempt(d *pending, ahead []pending) bool {
 func (p *pipe) next(d *pending) (wait time.Duration, again bool) {
 	err, step := d.failed, stepOf(d.failed)
 	retry := &p.cfg.Retry
-	var at *stepError
-	if errors.As(err, &at) && at.retry != nil {
-		retry = at.retry
+	var at *steps.Error
+	if errors.As(err, &at) && at.Retry != nil {
+		retry = at.Retry
 	}
 	after, down := event.AsUnavailable(err)
 	if (down && retry.Outage != "poison") || errors.Is(err, errStopped) {
@@ -69,7 +70,7 @@ func (p *pipe) recovered(d *pending) {
 
 // attemptDirect is attempt for the events of a batch that no log takes: they go to the sinks together, so that the batch
 // waits for the attempts of all. False means that the pipeline stops before that.
-func (p *pipe) attemptDirect(b *event.Batch, w *work, x *exec) bool {
+func (p *pipe) attemptDirect(b *event.Batch, w *work, x *steps.Exec) bool {
 	for len(w.again) > 0 {
 		todo := w.again
 		w.again = nil
@@ -92,7 +93,7 @@ func (p *pipe) attemptDirect(b *event.Batch, w *work, x *exec) bool {
 		}
 		for i := range left {
 			d := &left[i]
-			x.through = w.evs
+			x.Through = w.evs
 			r := p.steps(b, d.i, x)
 			p.take(b, d.i, &r, x, w, d)
 		}

@@ -2,34 +2,35 @@ package pipeline
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/steps"
 )
 
 // attempts takes a log event whose steps have failed through them until they succeed, or its attempts are used up: the
 // error is then that of an event to be parked. An outage counts for none. The relay waits, as order is kept; other relays
-// do not. errStopped means that the relay stops before that.
-func (r *relay) attempts(x *exec, e *event.Recorded, i int, err error) error {
-	attempt, waits := 1, 0
-	before := len(x.out)
-	for repeatable(err) {
+// do not. It gives the number of its attempts. errStopped means that the relay stops before that.
+func (r *relay) attempts(x *steps.Exec, e *event.Recorded, i int, failed error) (attempt int, err error) {
+	attempt, err = 1, failed
+	waits := 0
+	before := len(x.Out)
+	for steps.Repeatable(err) {
 		retry := &r.plan.retry
-		var at *stepError
-		if errors.As(err, &at) && at.retry != nil {
-			retry = at.retry
+		var at *steps.Error
+		if errors.As(err, &at) && at.Retry != nil {
+			retry = at.Retry
 		}
 		after, down := event.AsUnavailable(err)
 		wait := after
 		switch {
 		case errors.Is(err, errStopped):
-			return errStopped
+			return attempt, errStopped
 		case down && retry.Outage != "poison":
 			waits++
 			r.down(err)
 			wait = max(wait, r.pipe.backoff(&r.pipe.outageRetry, min(waits+1, 16)))
 		case attempt >= retry.Attempts:
-			return err
+			return attempt, err
 		default:
 			attempt++
 			r.metrics.Retries(1)
@@ -39,17 +40,16 @@ func (r *relay) attempts(x *exec, e *event.Recorded, i int, err error) error {
 			}
 		}
 		if !r.pipe.sleep(wait, r.stopping(), r.hard()) {
-			return errStopped
+			return attempt, errStopped
 		}
-		x.out = x.out[:before]
+		x.Out = x.Out[:before]
 		err = r.runSteps(x, e, i)
-		x.used, x.tries = true, attempt
 		if _, still := event.AsUnavailable(err); waits > 0 && !still {
 			waits = 0
 			r.up()
 		}
 	}
-	return err
+	return attempt, err
 }
 
 // lose notes an event for which a branch had no case.
@@ -61,16 +61,4 @@ func (g *gathered) lose(r *relay, i int, step string) {
 	if r.pipe.plan.log {
 		r.pipe.metrics.Unrouted(step, 1)
 	}
-}
-
-// logIdentity names the log event in hand for derived ids: every relay derives the same. Without a log it is the event's id.
-func (p *pipe) logIdentity(x *exec) string {
-	key := x.ev.ID
-	if !x.ev.Stream.IsZero() {
-		key = x.ev.Stream.String() + "\x00" + strconv.FormatInt(x.ev.Revision, 10)
-	}
-	if key == "" {
-		key = event.NewID()
-	}
-	return p.cfg.Name + "\x00" + key
 }

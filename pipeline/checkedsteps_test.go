@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/config"
-	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/steps"
 )
 
 // shopSchemas writes a folder of schemas.
@@ -222,7 +222,7 @@ func TestLookup(t *testing.T) {
 func TestLookupOverTime(t *testing.T) {
 	run(t, strings.Replace(lookedUp, " WITH", ", missing: retry, cache: { ttl: 1m }", 1), func(r *rig) {
 		finds := 0
-		r.o.OpenLookup = func(pipeline, step string, c *config.Lookup) Lookup {
+		r.o.OpenLookup = func(pipeline, step string, c *config.Lookup) steps.Lookup {
 			if pipeline != "p" || step != "who" || c.Table != "people" {
 				t.Errorf("asked for %s %s %s", pipeline, step, c.Table)
 			}
@@ -280,5 +280,3 @@ func TestLookupInRelays(t *testing.T) {
 		same(r, "data", string(r.sink("out").got[0].Data), `{"who":"7","person":{"id":"7","name":"Ada","age":36}}`)
 	})
 }
-
-var _ handlers.Store = handleStore{}

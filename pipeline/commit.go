@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/steps"
+	"github.com/leatdev/leat/pipeline/table"
 )
 
 // commitOrdered commits one after another: a unit that is refused blocks those behind it until it is settled.
@@ -108,6 +111,32 @@ func (d *pending) free() {
 	}
 }
 
+// uncommitted gives what units give that are not settled yet: a handler of one behind them sees it.
+func uncommitted(ds []pending) iter.Seq[[]eventstore.Append] {
+	return func(yield func([]eventstore.Append) bool) {
+		for i := range ds {
+			if d := &ds[i]; d.b.Outcome(d.i) == event.Pending && !yield(d.unit.Appends) {
+				return
+			}
+		}
+	}
+}
+
+// withStates gives what a unit does in its transaction beside its appends: the inline projections, and its states.
+func (p *pipe) withStates(states steps.States) func(context.Context, table.Tx, []event.Recorded) error {
+	if len(states) == 0 {
+		return p.within
+	}
+	return func(ctx context.Context, tx table.Tx, written []event.Recorded) error {
+		if p.within != nil {
+			if err := p.within(ctx, tx, written); err != nil {
+				return err
+			}
+		}
+		return states.Within(ctx, tx, written)
+	}
+}
+
 // commit writes the units and settles those that are done, for as long as the store cannot be reached too. Ordered: it
 // gives the number of settled ones, which is the index of the refused one. An error means that the pipeline stops.
 func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
@@ -132,7 +161,7 @@ func (p *pipe) commit(ds []*pending, ordered bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	tapped := p.taps.on()
+	tapped := p.taps.On()
 	var n int
 	for _, d := range ds {
 		p.noteOwn(&d.unit)
@@ -168,7 +197,7 @@ func (p *pipe) noteOwn(u *eventstore.Unit) {
 		return
 	}
 	for ; n >= 0; n-- {
-		if a, ok := u.Appends[n].By.(*appendStep); ok && a.last {
+		if a := steps.Of(&u.Appends[n]); a != nil && a.Last {
 			break
 		}
 	}

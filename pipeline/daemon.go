@@ -22,6 +22,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/tap"
 	"github.com/leatdev/leat/pipeline/telemetry"
@@ -57,7 +58,7 @@ type Options struct {
 	OpenSink   func(ctx context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error)
 	OpenSource func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error)
 	// OpenLookup stands in for tables; where it gives nil, or is nil, rows are read from the store.
-	OpenLookup func(pipeline, step string, c *config.Lookup) Lookup
+	OpenLookup func(pipeline, step string, c *config.Lookup) steps.Lookup
 	// OpenHandler stands in for the registered handlers; nil: those. Env names pipeline and step.
 	OpenHandler func(ctx context.Context, p config.Plugin, env handlers.Env) (handlers.Handler, error)
 	Mux         Mounter
@@ -322,7 +323,7 @@ func (d *Daemon) openSink(p *pipe, relay string, c config.Plugin) (sinks.Sink, e
 	})
 }
 
-func (d *Daemon) openLookup(p *pipe, step string, c *config.Lookup) (Lookup, error) {
+func (d *Daemon) openLookup(p *pipe, step string, c *config.Lookup) (steps.Lookup, error) {
 	if d.o.OpenLookup != nil {
 		if find := d.o.OpenLookup(p.cfg.Name, step, c); find != nil {
 			return find, nil
@@ -333,18 +334,18 @@ func (d *Daemon) openLookup(p *pipe, step string, c *config.Lookup) (Lookup, err
 		if !ok {
 			return nil, fmt.Errorf("pipeline: no store is called %q", c.Store)
 		}
-		return rowsOf(s.Tables(), c), nil
+		return steps.Rows(s.Tables(), c), nil
 	}
 	in, err := p.tablesOf(c.Table)
 	if err != nil {
 		return nil, err
 	}
-	return rowsOf(in, c), nil
+	return steps.Rows(in, c), nil
 }
 
-func (d *Daemon) openHandler(p *pipe, step string, c config.Plugin) (handlers.Handler, error) {
+func (d *Daemon) openHandler(p *pipe, step string, c config.Plugin, s handlers.Store) (handlers.Handler, error) {
 	return d.o.OpenHandler(context.Background(), c, handlers.Env{
-		Pipeline: p.cfg.Name, Step: step, Log: p.log.With("handler", c.Name), Now: d.o.Now, Store: p.handleStore(step), Shared: d.share,
+		Pipeline: p.cfg.Name, Step: step, Log: p.log.With("handler", c.Name), Now: d.o.Now, Store: s, Shared: d.share,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
 )
@@ -21,7 +22,7 @@ type delivery struct {
 	t      *forwardTarget
 	r      *relay
 	events []event.Recorded
-	items  []item
+	items  []steps.Item
 	// careful: a call holds one event of each stream, so that none overtakes one that failed.
 	careful bool
 	park    []parkedEvent
@@ -33,7 +34,7 @@ type delivery struct {
 
 // outgoing is an item with the attempts that it has cost.
 type outgoing struct {
-	*item
+	*steps.Item
 	attempts int
 }
 
@@ -46,26 +47,26 @@ type lane struct {
 	src    int
 }
 
-func (r *relay) laneOf(it *item, events []event.Recorded) lane {
+func (r *relay) laneOf(it *steps.Item, events []event.Recorded) lane {
 	switch {
 	case r.pipe.plan.log:
-		return lane{stream: events[it.src].Stream}
+		return lane{stream: events[it.Src].Stream}
 	case r.pipe.ordered:
 		return lane{}
 	}
-	return lane{src: it.src}
+	return lane{src: it.Src}
 }
 
 // deliver hands the items to the sink until each is delivered, skipped or parked. stopAt is the position of an event
 // that blocks the relay, 0 where none does. An error means that the pipeline stops.
-func (t *forwardTarget) deliver(ctx context.Context, r *relay, items []item, events []event.Recorded) (park []parkedEvent, stopAt int64, err error) {
+func (t *forwardTarget) deliver(ctx context.Context, r *relay, items []steps.Item, events []event.Recorded) (park []parkedEvent, stopAt int64, err error) {
 	n := r.plan.frame.Limits.Parallel
 	if n < 2 || r.holds() == "pipeline" || len(items) < 2 || r.calls != nil {
 		d := t.delivery(r, events)
 		err := d.all(ctx, items)
 		return d.park, d.stopAt, err
 	}
-	shares := make([][]item, n)
+	shares := make([][]steps.Item, n)
 	for i := range items {
 		k := maphash.Comparable(laneSeed, r.laneOf(&items[i], events)) % uint64(n)
 		shares[k] = append(shares[k], items[i])
@@ -91,7 +92,7 @@ func (t *forwardTarget) delivery(r *relay, events []event.Recorded) *delivery {
 }
 
 // all delivers the items, a call's worth at a time.
-func (d *delivery) all(ctx context.Context, items []item) error {
+func (d *delivery) all(ctx context.Context, items []steps.Item) error {
 	d.items = items
 	limit := d.r.plan.frame.Batch.Events
 	if d.r.limiter != nil {
@@ -100,7 +101,7 @@ func (d *delivery) all(ctx context.Context, items []item) error {
 	for _, chunk := range chunks(items, limit, int(d.r.plan.frame.Batch.Bytes)) {
 		todo := make([]outgoing, len(chunk))
 		for i := range chunk {
-			todo[i].item = &chunk[i]
+			todo[i].Item = &chunk[i]
 		}
 		if err := d.send(ctx, todo); err != nil || d.stopAt > 0 {
 			return err
@@ -131,9 +132,9 @@ func (d *delivery) send(ctx context.Context, todo []outgoing) error {
 		if failure == nil {
 			d.up()
 			d.delivered(len(wave))
-			if d.r.pipe.taps.on() {
+			if d.r.pipe.taps.On() {
 				for i := range wave {
-					d.r.pipe.taps.delivered(d.r.plan.name, &wave[i].ev)
+					d.r.pipe.taps.delivered(d.r.plan.name, &wave[i].Event)
 				}
 			}
 			todo = rest
@@ -184,7 +185,7 @@ func (d *delivery) wanted(todo []outgoing) []outgoing {
 	}
 	out := todo[:0:0]
 	for i := range todo {
-		src := todo[i].src
+		src := todo[i].Src
 		switch e := &d.events[src]; {
 		case d.given[src]:
 		case d.r.waits(e):
@@ -201,7 +202,7 @@ func (d *delivery) wanted(todo []outgoing) []outgoing {
 func (d *delivery) oneOfEach(todo []outgoing) (wave, rest []outgoing) {
 	seen := map[lane]bool{}
 	for i := range todo {
-		if l := d.r.laneOf(todo[i].item, d.events); seen[l] {
+		if l := d.r.laneOf(todo[i].Item, d.events); seen[l] {
 			rest = append(rest, todo[i])
 		} else {
 			seen[l] = true
@@ -221,8 +222,8 @@ func (d *delivery) triage(wave []outgoing, failure error, partial *event.BatchEr
 		if partial != nil {
 			if err = partial.Failed[i]; err == nil {
 				done++
-				if d.r.pipe.taps.on() {
-					d.r.pipe.taps.delivered(d.r.plan.name, &o.ev)
+				if d.r.pipe.taps.On() {
+					d.r.pipe.taps.delivered(d.r.plan.name, &o.Event)
 				}
 				continue
 			}
@@ -246,12 +247,12 @@ func (d *delivery) triage(wave []outgoing, failure error, partial *event.BatchEr
 			continue
 		}
 		what := inPlace
-		if d.alone(o.src) {
+		if d.alone(o.Src) {
 			var e poison.Entry
-			if e, what = d.r.later(&d.events[o.src], sinkError(err)); what == aside {
-				d.given[o.src] = true
-				d.park = append(d.park, parkedEvent{e, o.src})
-				o.span.Set(telemetry.Text("leat.outcome", "waiting"))
+			if e, what = d.r.later(&d.events[o.Src], sinkError(err)); what == aside {
+				d.given[o.Src] = true
+				d.park = append(d.park, parkedEvent{e, o.Src})
+				o.Span.Set(telemetry.Text("leat.outcome", "waiting"))
 				continue
 			}
 		}
@@ -270,7 +271,7 @@ func (d *delivery) triage(wave []outgoing, failure error, partial *event.BatchEr
 func (d *delivery) alone(src int) bool {
 	n := 0
 	for i := range d.items {
-		if d.items[i].src == src {
+		if d.items[i].Src == src {
 			n++
 		}
 	}
@@ -278,12 +279,12 @@ func (d *delivery) alone(src int) bool {
 }
 
 func (d *delivery) parkItem(o *outgoing, err error) {
-	src := &d.events[o.src]
+	src := &d.events[o.Src]
 	e := d.r.entry(src, sinkError(err), poison.Parked)
 	e.Attempts = o.attempts
-	d.given[o.src] = true
-	d.park = append(d.park, parkedEvent{e, o.src})
-	fail(o.span, sinkError(err))
+	d.given[o.Src] = true
+	d.park = append(d.park, parkedEvent{e, o.Src})
+	fail(o.Span, sinkError(err))
 	if d.r.hold(src) {
 		d.stopAt = src.Position
 	}
@@ -291,7 +292,7 @@ func (d *delivery) parkItem(o *outgoing, err error) {
 
 // sinkError gives a sink's error without a code of its own the code of what it is.
 func sinkError(err error) error {
-	var p *panicError
+	var p *steps.PanicError
 	switch {
 	case event.Code(err) != "" || errors.As(err, &p):
 		return err
@@ -347,7 +348,7 @@ func (d *delivery) call(ctx context.Context, wave []outgoing) (failure, err erro
 	}
 	batch := make([]event.Recorded, len(wave))
 	for i := range wave {
-		batch[i] = wave[i].ev
+		batch[i] = wave[i].Event
 	}
 	spans, within := d.r.send(wave, batch), ctx
 	if len(spans) == 1 {
@@ -377,7 +378,7 @@ func (r *relay) write(ctx context.Context, s sinks.Sink, batch []event.Recorded)
 func (p *pipe) deliver(ctx context.Context, s sinks.Sink, batch []event.Recorded, limit time.Duration) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = newPanic(v)
+			err = steps.NewPanic(v)
 		}
 	}()
 	if limit > 0 {
@@ -389,11 +390,11 @@ func (p *pipe) deliver(ctx context.Context, s sinks.Sink, batch []event.Recorded
 }
 
 // chunks cuts items by count and bytes. One that is larger than the bytes goes alone.
-func chunks(items []item, events, bytes int) [][]item {
-	var out [][]item
+func chunks(items []steps.Item, events, bytes int) [][]steps.Item {
+	var out [][]steps.Item
 	start, size := 0, 0
 	for i := range items {
-		n := len(items[i].ev.Raw)
+		n := len(items[i].Event.Raw)
 		if i > start && (i-start >= events || size+n > bytes) {
 			out = append(out, items[start:i])
 			start, size = i, 0

@@ -10,6 +10,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/sinks"
 )
 
@@ -96,7 +97,7 @@ func (r *routes) note(g *gathered) {
 	}
 	maps.Copy(r.unrouted, g.unrouted)
 	for i := range g.items {
-		r.taken[g.items[i].src] = true
+		r.taken[g.items[i].Src] = true
 	}
 }
 
@@ -178,7 +179,7 @@ func (p *pipe) failures(b *event.Batch, w *work, parked map[int][]poison.Entry) 
 	}
 	for i, entries := range parked {
 		entries = onePerRelay(entries)
-		key := p.key(b, i, &b.Events[i])
+		key := steps.KeyOf(b, i)
 		if key == "" {
 			key = event.NewID()
 		}
@@ -243,10 +244,10 @@ func (p *pipe) resendDirect(d *pending, e *poison.Entry) {
 // attemptResent takes a parked event through the steps above the sinks, and gives what is to go to them where its outcome is
 // to be delivered. False means that the pipeline stops before that: the entry stays as it is.
 func (p *pipe) attemptResent(d *pending) ([]event.Recorded, bool) {
-	x := p.plan.intake.get()
-	defer p.plan.intake.put(x)
+	x := p.plan.intake.Get()
+	defer p.plan.intake.Put(x)
 	for {
-		x.through = nil
+		x.Through = nil
 		r := p.steps(d.b, 0, x)
 		var nothing bool
 		if d.outcome, d.err, nothing = p.ending(&r); nothing {
@@ -255,9 +256,9 @@ func (p *pipe) attemptResent(d *pending) ([]event.Recorded, bool) {
 		d.outcome = event.Delivered
 		if r.err == nil {
 			p.recovered(d)
-			return x.through, true
+			return x.Through, true
 		}
-		if !repeatable(r.err) {
+		if !steps.Repeatable(r.err) {
 			p.poison(d, r.err)
 			return nil, true
 		}

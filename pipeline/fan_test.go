@@ -109,7 +109,7 @@ func TestSplitValues(t *testing.T) {
 		{`[]`, "filtered", ""},
 		{`{"a":1}`, "poisoned", "expression"},
 		{`"text"`, "poisoned", "expression"},
-		{`[` + strings.Repeat("1,", maxFan) + `1]`, "poisoned", "too_large"},
+		{`[` + strings.Repeat("1,", 10000) + `1]`, "poisoned", "too_large"},
 		{`[[1],[2]]`, "committed", ""},
 	} {
 		run(t, `

@@ -15,6 +15,7 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/sources"
 )
 
@@ -296,9 +297,9 @@ func TestChunks(t *testing.T) {
 		{[]int{40, 4, 4}, 9, 10, "[1 2]"},
 		{[]int{4, 40, 4}, 9, 10, "[1 1 1]"},
 	} {
-		items := make([]item, len(tt.sizes))
+		items := make([]steps.Item, len(tt.sizes))
 		for i, n := range tt.sizes {
-			items[i].ev.Raw = make([]byte, n)
+			items[i].Event.Raw = make([]byte, n)
 		}
 		var got []int
 		for _, c := range chunks(items, tt.events, tt.bytes) {

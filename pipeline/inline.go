@@ -10,6 +10,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/project"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/table"
 )
 
@@ -144,28 +145,25 @@ func (p *pipe) insist(what string, fn func() error) bool {
 func (p *pipe) writeInline(ctx context.Context, tx table.Tx, written []event.Recorded) error {
 	for _, in := range p.inline {
 		now := in.now.Load()
-		x := in.plan.prog.get()
-		x.out = nil
+		x := in.plan.prog.Get()
+		x.Out = nil
 		for i := range written {
 			if !slices.Contains(in.plan.origins, written[i].Origin) {
 				continue
 			}
-			x.src, x.ctx = i, ctx
-			x.fresh()
-			x.start(&written[i])
-			if err := x.take(x.prog.from(written[i].Origin)); err != nil && !errors.Is(err, errFiltered) {
-				in.plan.prog.put(x)
+			if err := x.Relay(ctx, &written[i], i); err != nil && !errors.Is(err, steps.ErrFiltered) {
+				in.plan.prog.Put(x)
 				return err
 			}
 		}
-		items := itemsOf(x.out)
-		in.plan.prog.put(x)
+		items := itemsOf(x.Out)
+		in.plan.prog.Put(x)
 		res, err := now.proj.Apply(ctx, tx, items, project.Options{})
 		if err != nil {
 			return err
 		}
 		for _, why := range res.Failed {
-			return &stepError{step: in.plan.name, err: event.PoisonAs(event.CodeProjection, why)}
+			return &steps.Error{Step: in.plan.name, Err: event.PoisonAs(event.CodeProjection, why)}
 		}
 		if err := tx.Write(ctx, now.def, res.Put, res.Delete); err != nil {
 			return err
@@ -174,10 +172,10 @@ func (p *pipe) writeInline(ctx context.Context, tx table.Tx, written []event.Rec
 	return nil
 }
 
-func itemsOf(out []item) []project.Item {
+func itemsOf(out []steps.Item) []project.Item {
 	items := make([]project.Item, len(out))
 	for i := range out {
-		items[i] = project.Item{Event: &out[i].ev, Src: out[i].src, Step: out[i].op}
+		items[i] = project.Item{Event: &out[i].Event, Src: out[i].Src, Step: out[i].Step}
 	}
 	return items
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/project"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/table"
 )
 
@@ -47,7 +48,7 @@ func (p *pipe) fillingOf(rp *relayPlan, b *inlineBuild) *filling {
 			out, err := p.stepsInline(ctx, rp, events)
 			of := map[int]bool{}
 			for i := range out {
-				of[out[i].src] = true
+				of[out[i].Src] = true
 			}
 			return len(of), err
 		},
@@ -208,17 +209,14 @@ func (p *pipe) foldInline(ctx context.Context, rp *relayPlan, proj *project.Proj
 }
 
 // stepsInline takes a page through the steps between the append and the table.
-func (p *pipe) stepsInline(ctx context.Context, rp *relayPlan, events []event.Recorded) ([]item, error) {
-	x := rp.prog.get()
-	defer rp.prog.put(x)
-	x.out = nil
+func (p *pipe) stepsInline(ctx context.Context, rp *relayPlan, events []event.Recorded) ([]steps.Item, error) {
+	x := rp.prog.Get()
+	defer rp.prog.Put(x)
+	x.Out = nil
 	for i := range events {
-		x.src, x.ctx = i, ctx
-		x.fresh()
-		x.start(&events[i])
-		if err := x.take(x.prog.from(events[i].Origin)); err != nil && !errors.Is(err, errFiltered) {
+		if err := x.Relay(ctx, &events[i], i); err != nil && !errors.Is(err, steps.ErrFiltered) {
 			return nil, fmt.Errorf("the event at position %d fails: %w", events[i].Position, err)
 		}
 	}
-	return x.out, nil
+	return x.Out, nil
 }

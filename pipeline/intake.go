@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +8,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/steps"
 )
 
 // handle is the router's handler of the intake. Steps run here, in as many goroutines as there are batches in flight;
@@ -76,17 +77,21 @@ type work struct {
 	stopped bool
 }
 
+// uncommitted gives what the events before give that are not settled yet: a handler sees it.
+func (w *work) uncommitted(yield func([]eventstore.Append) bool) { uncommitted(w.pending)(yield) }
+
 // prepare runs the steps on every event of the batch and settles those that give nothing.
 func (p *pipe) prepare(b *event.Batch) *work {
 	w := &work{}
-	x := p.plan.intake.get()
-	defer p.plan.intake.put(x)
+	x := p.plan.intake.Get()
+	defer p.plan.intake.Put(x)
 	if p.plan.parallel > 1 && len(b.Events) > 1 {
 		p.prepareTogether(b, w, x)
 		return w
 	}
+	x.Ahead = w.uncommitted
 	for i := range b.Events {
-		x.ahead, x.through = w.pending, w.evs
+		x.Through = w.evs
 		r := p.steps(b, i, x)
 		if at := b.Events[i].Time; !at.IsZero() {
 			w.lastAt = at
@@ -99,7 +104,7 @@ func (p *pipe) prepare(b *event.Batch) *work {
 
 // prepareTogether runs the steps on several events of the batch at a time, as steps that wait for others allow
 // (limits.parallel). What they give is taken in the order of the batch; they do not see what those before them give.
-func (p *pipe) prepareTogether(b *event.Batch, w *work, x *exec) {
+func (p *pipe) prepareTogether(b *event.Batch, w *work, x *steps.Exec) {
 	type made struct {
 		r       result
 		through []event.Recorded
@@ -109,12 +114,12 @@ func (p *pipe) prepareTogether(b *event.Batch, w *work, x *exec) {
 	var wg sync.WaitGroup
 	for range min(p.plan.parallel, len(b.Events)) {
 		wg.Go(func() {
-			own := p.plan.intake.get()
-			defer p.plan.intake.put(own)
+			own := p.plan.intake.Get()
+			defer p.plan.intake.Put(own)
 			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
-				own.through = nil
+				own.Through = nil
 				all[i].r = p.steps(b, i, own)
-				all[i].through = own.through
+				all[i].through = own.Through
 			}
 		})
 	}
@@ -123,14 +128,14 @@ func (p *pipe) prepareTogether(b *event.Batch, w *work, x *exec) {
 		if at := b.Events[i].Time; !at.IsZero() {
 			w.lastAt = at
 		}
-		x.through = append(w.evs, all[i].through...)
+		x.Through = append(w.evs, all[i].through...)
 		p.take(b, i, &all[i].r, x, w, nil)
 	}
 	p.prepared(b, w, x)
 }
 
 // prepared sees to what is left of a batch behind its steps.
-func (p *pipe) prepared(b *event.Batch, w *work, x *exec) {
+func (p *pipe) prepared(b *event.Batch, w *work, x *steps.Exec) {
 	if len(w.again) > 0 {
 		w.stopped = !p.attemptDirect(b, w, x)
 	}
@@ -138,12 +143,12 @@ func (p *pipe) prepared(b *event.Batch, w *work, x *exec) {
 }
 
 // take sorts what the steps made of an event into the work; was is the event's earlier attempt.
-func (p *pipe) take(b *event.Batch, i int, r *result, x *exec, w *work, was *pending) {
+func (p *pipe) take(b *event.Batch, i int, r *result, x *steps.Exec, w *work, was *pending) {
 	if !p.plan.log && r.err == nil {
-		for range len(x.through) - len(w.evs) {
+		for range len(x.Through) - len(w.evs) {
 			w.through = append(w.through, i)
 		}
-		w.evs = x.through
+		w.evs = x.Through
 		return
 	}
 	attempts := 0
@@ -169,8 +174,8 @@ func (p *pipe) take(b *event.Batch, i int, r *result, x *exec, w *work, was *pen
 
 // nothing settles an event that gives nothing.
 func (p *pipe) nothing(b *event.Batch, i int, d *pending, r *result, w *work) {
-	if r.unrouted != "" && d.outcome == event.Filtered {
-		p.counts.unroute(r.unrouted)
+	if r.Unrouted != "" && d.outcome == event.Filtered {
+		p.counts.unroute(r.Unrouted)
 	}
 	if d.outcome == event.Dropped {
 		p.limited("dropped "+stepOf(d.err)).Warn("event dropped", "step", stepOf(d.err), "event", b.Events[i].ID, "reason", d.err)
@@ -248,7 +253,7 @@ func (p *pipe) giveBack(b *event.Batch) {
 	}
 }
 
-var errStopped = errors.New("pipeline: stopped before the event was handled")
+var errStopped = steps.ErrStopped
 
 func (p *pipe) settle(b *event.Batch, i int, o event.Outcome, err error) {
 	p.counts.settle(o, 1)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/sources"
 )
 
@@ -171,10 +172,10 @@ func (p *pipe) runLane(name string, ds []*pending, stopped bool) {
 func (p *pipe) lanesOf(b *event.Batch) []*pending {
 	all := make([]pending, len(b.Events))
 	ds := make([]*pending, len(b.Events))
-	var x *exec
+	var x *steps.Exec
 	if !p.sourceLanes {
-		x = p.plan.intake.get()
-		defer p.plan.intake.put(x)
+		x = p.plan.intake.Get()
+		defer p.plan.intake.Put(x)
 	}
 	for i := range all {
 		ds[i] = &all[i]
@@ -183,7 +184,7 @@ func (p *pipe) lanesOf(b *event.Batch) []*pending {
 		case x != nil:
 			was := b.Events[i]
 			if p.decode(b, i, x) == nil { // else its steps say what is wrong
-				x.start(&x.ev)
+				x.Look()
 				ds[i].lane, _ = p.laneBy(x)
 			}
 			b.Events[i] = was

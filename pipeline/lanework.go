@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leatdev/leat/pipeline/event"
+	"github.com/leatdev/leat/pipeline/steps"
 )
 
 // Where steps wait for others (a handler, a lookup), or the sinks of a pipeline without a log do, an event takes its place in
@@ -58,12 +59,12 @@ const runTime = 20 * time.Millisecond
 // workSome takes the first events through the steps, up to one that failed, and commits what they give together. It gives
 // their number.
 func (p *pipe) workSome(ds []*pending) (n int, ok bool) {
-	x := p.plan.intake.get()
+	x := p.plan.intake.Get()
 	w := &work{}
+	x.Ahead = w.uncommitted
 	for began := p.now(); n < len(ds); {
 		d := ds[n]
 		n++
-		x.ahead = w.pending
 		r := p.steps(d.b, d.i, x)
 		w.see(d)
 		p.take(d.b, d.i, &r, x, w, nil)
@@ -71,7 +72,7 @@ func (p *pipe) workSome(ds []*pending) (n int, ok bool) {
 			break
 		}
 	}
-	p.plan.intake.put(x)
+	p.plan.intake.Put(x)
 	p.counts.settle(event.Filtered, w.filtered)
 	if len(w.pending) == 0 {
 		return n, true
@@ -89,8 +90,8 @@ func (p *pipe) workSome(ds []*pending) (n int, ok bool) {
 // that are settled.
 func (p *pipe) passSome(ds []*pending) (n int, ok bool) {
 	b := ds[0].b
-	x := p.plan.intake.get()
-	defer p.plan.intake.put(x)
+	x := p.plan.intake.Get()
+	defer p.plan.intake.Put(x)
 	w := &work{}
 	settled := 0
 	hand := func() bool {
@@ -105,13 +106,13 @@ func (p *pipe) passSome(ds []*pending) (n int, ok bool) {
 	}
 	for began := p.now(); n < len(ds) && ds[n].b == b && (n == 0 || p.now().Sub(began) < runTime); n++ {
 		d := ds[n]
-		x.through = w.evs
+		x.Through = w.evs
 		r := p.steps(b, d.i, x)
-		if r.err != nil && repeatable(r.err) { // those before it do not wait for its attempts
+		if r.err != nil && steps.Repeatable(r.err) { // those before it do not wait for its attempts
 			if !hand() {
 				return settled, false
 			}
-			x.through = nil
+			x.Through = nil
 		}
 		w.see(d)
 		p.take(b, d.i, &r, x, w, nil)

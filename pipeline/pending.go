@@ -10,6 +10,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/trace"
 )
 
@@ -49,14 +50,9 @@ func (d *pending) released() bool { return d.b.Outcome(d.i) == event.Released }
 
 // result is what the steps made of one event.
 type result struct {
-	appends []eventstore.Append
-	err     error // nil, errFiltered, or why it failed
-	lane    string
-	states  []unitState
-	claimed bool
-	// dropped is why a step dropped the event, unrouted the branch that had no case for it.
-	dropped  error
-	unrouted string
+	steps.Given
+	err  error // nil, steps.ErrFiltered, or why it failed
+	lane string
 }
 
 // payloadHash is the inbox's hash; it must be the same after a restart.
@@ -72,29 +68,14 @@ func payloadHash(b []byte) uint64 {
 	return h
 }
 
-// key is the identity of a source event: the same again when it is delivered again; "" where it has none.
-func (p *pipe) key(b *event.Batch, i int, e *event.Event) string {
-	if b.Cursor != nil {
-		c := b.Cursor(i)
-		return c.Key + ":" + c.Value
-	}
-	if e.ID != "" {
-		return e.Source + "|" + e.ID
-	}
-	if b.Key != nil {
-		return b.Key(i)
-	}
-	return ""
-}
-
 // decode takes the body apart and fills in what the source's frame says.
-func (p *pipe) decode(b *event.Batch, i int, x *exec) error {
+func (p *pipe) decode(b *event.Batch, i int, x *steps.Exec) error {
 	e := &b.Events[i]
 	if b.Recorded != nil {
 		if limit := int(p.cfg.Limits.EventSize); limit > 0 && len(e.Raw) > limit {
-			return &stepError{step: "source", err: event.PoisonAs(event.CodeTooLarge, fmt.Errorf("the event is larger than limits.event_size, %d bytes", limit))}
+			return &steps.Error{Step: "source", Err: event.PoisonAs(event.CodeTooLarge, fmt.Errorf("the event is larger than limits.event_size, %d bytes", limit))}
 		}
-		x.ev = b.Recorded[i]
+		*x.Event() = b.Recorded[i]
 		return nil
 	}
 	err := codec.Decode(e, p.envelope, int(p.cfg.Limits.EventSize))
@@ -104,35 +85,30 @@ func (p *pipe) decode(b *event.Batch, i int, x *exec) error {
 		}
 	}
 	if err != nil {
-		return &stepError{step: "source", err: err}
+		return &steps.Error{Step: "source", Err: err}
 	}
-	if p.plan.eventMap != nil {
-		m := p.plan.eventMap.prog.get()
-		m.start(&event.Recorded{Event: *e})
-		err := p.plan.eventMap.apply(m)
-		*e = m.ev.Event
-		p.plan.eventMap.prog.put(m)
-		if err != nil {
-			return &stepError{step: "source", err: event.PoisonAs(event.CodeExpression, err)}
+	if p.plan.frame != nil {
+		if err := p.plan.frame.Apply(e); err != nil {
+			return &steps.Error{Step: "source", Err: event.PoisonAs(event.CodeExpression, err)}
 		}
 	}
-	x.ev.Event = *e // the rest of x.ev is empty in an intake
+	x.Event().Event = *e // the rest of it is empty in an intake
 	return nil
 }
 
 // steps runs the intake's steps on event i and leaves it in x.ev as they made it; b.Events[i] is the event as its envelope
 // gave it. A panic of a plugin is the event's failure.
-func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
+func (p *pipe) steps(b *event.Batch, i int, x *steps.Exec) (r result) {
 	defer func() {
 		if v := recover(); v != nil {
-			r.err = &stepError{step: "intake", err: newPanic(v)}
+			r.err = &steps.Error{Step: "intake", Err: steps.NewPanic(v)}
 		}
 	}()
 	if p.sourceLanes && b.Lane != nil {
 		r.lane = b.Lane(i)
 	}
 	if !p.laneSlots.take(p.hard) {
-		r.err = &stepError{step: "intake", retry: &p.cfg.Retry, err: errStopped}
+		r.err = &steps.Error{Step: "intake", Retry: &p.cfg.Retry, Err: errStopped}
 		return r
 	}
 	defer p.laneSlots.give()
@@ -142,55 +118,37 @@ func (p *pipe) steps(b *event.Batch, i int, x *exec) (r result) {
 		r.err = err
 		return r
 	}
-	if p.taps.on() {
-		p.taps.received(&x.ev)
+	if p.taps.On() {
+		p.taps.received(x.Event())
 	}
-	x.appends, x.ctx = nil, p.hard
-	x.fresh()
-	x.b, x.i = b, i
-	if p.plan.log && x.ev.ID == "" {
-		x.ev.ID = derivedID(x.identity(), "source", 0)
-	}
-	x.start(&x.ev)
+	x.Begin(p.hard, b, i)
 	if p.plan.orderBy != nil {
 		if r.lane, r.err = p.laneBy(x); r.err != nil {
 			return r
 		}
 	}
-	r.err = x.run()
-	r.appends, r.states, r.claimed = x.appends, x.states, x.claimed
-	r.dropped, r.unrouted = x.dropped, x.unrouted
+	r.Given, r.err = x.Unit()
 	return r
 }
 
 // laneBy gives the lane of the event in hand by order_by.
-func (p *pipe) laneBy(x *exec) (string, error) {
-	lane, err := p.plan.orderBy.JSON(x.buf[:0], x.view)
+func (p *pipe) laneBy(x *steps.Exec) (string, error) {
+	lane, err := x.JSON(p.plan.orderBy)
 	if err != nil {
-		return "", &stepError{step: "source", err: event.PoisonAs(event.CodeExpression, fmt.Errorf("order_by: %w", err))}
+		return "", &steps.Error{Step: "source", Err: event.PoisonAs(event.CodeExpression, fmt.Errorf("order_by: %w", err))}
 	}
-	x.buf = lane
 	return string(lane), nil
 }
-
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func newPanic(v any) error { return &panicError{value: v, stack: debug.Stack()} }
 
 // panicked makes the error that stops a pipeline of a panic in one of its handlers.
 func panicked(where string, v any) error {
 	return fmt.Errorf("%s: panic: %v\n%s", where, v, debug.Stack())
 }
 
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
-
 // unitOf makes the unit of an event that gives something; ok is false where nothing is to be committed: the outcome says
 // why.
 func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, bool) {
-	d := pending{b: b, i: i, lane: r.lane, attempts: attempts, outcome: event.Committed, through: i, claimed: r.claimed, unrouted: r.unrouted}
+	d := pending{b: b, i: i, lane: r.lane, attempts: attempts, outcome: event.Committed, through: i, claimed: r.Claimed, unrouted: r.Unrouted}
 	var ok bool
 	if d.outcome, d.err, ok = p.ending(r); ok {
 		return d, false
@@ -203,9 +161,9 @@ func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, 
 	}
 	switch {
 	case r.err == nil:
-		d.unit.Appends = r.appends
-		d.unit.Within = p.withStates(r.states)
-	case repeatable(r.err):
+		d.unit.Appends = r.Appends
+		d.unit.Within = p.withStates(r.States)
+	case steps.Repeatable(r.err):
 		d.failed = r.err
 	default:
 		p.poison(&d, r.err)
@@ -217,54 +175,28 @@ func (p *pipe) unitOf(b *event.Batch, i int, r *result, attempts int) (pending, 
 // something to be done for it.
 func (p *pipe) ending(r *result) (event.Outcome, error, bool) {
 	switch { // what most events meet costs nothing
-	case r.err == errFiltered && r.dropped == nil: //nolint:errorlint // as it is
+	case r.err == steps.ErrFiltered && r.Dropped == nil: //nolint:errorlint // as it is
 		return event.Filtered, nil, true
-	case r.err == nil && (len(r.appends) > 0 || !p.plan.log):
+	case r.err == nil && (len(r.Appends) > 0 || !p.plan.log):
 		return 0, nil, false
 	}
 	return p.endingOf(r)
 }
 
 func (p *pipe) endingOf(r *result) (event.Outcome, error, bool) {
-	var rejected *rejectError
+	var rejected *steps.RejectError
 	if errors.As(r.err, &rejected) {
 		return event.Dropped, r.err, true
 	}
 	_, skipped := event.AsSkip(r.err)
-	nothing := errors.Is(r.err, errFiltered) || (r.err == nil && p.plan.log && len(r.appends) == 0) || skipped
+	nothing := errors.Is(r.err, steps.ErrFiltered) || (r.err == nil && p.plan.log && len(r.Appends) == 0) || skipped
 	switch {
 	case !nothing:
 		return 0, nil, false
-	case r.dropped != nil:
-		return event.Dropped, r.dropped, true
+	case r.Dropped != nil:
+		return event.Dropped, r.Dropped, true
 	}
 	return event.Filtered, nil, true
-}
-
-// rejectError says that a step refuses the source event as a whole: its sender is told, and it is dropped.
-type rejectError struct{ err error }
-
-func (e *rejectError) Error() string { return e.err.Error() }
-func (e *rejectError) Unwrap() error { return e.err }
-
-// repeatable reports whether another attempt may mend what failed in a step.
-func repeatable(err error) bool {
-	return err != nil && err != errFiltered && repeatableError(err) //nolint:errorlint // the usual one, as it is
-}
-
-func repeatableError(err error) bool {
-	var p *panicError
-	var s *stepError
-	return !event.IsPoison(err) && !errors.As(err, &p) && errors.As(err, &s) && s.retry != nil // of a step, not of the source
-}
-
-// identity names the source event in hand for derived ids.
-func (p *pipe) identity(x *exec) string {
-	key := p.key(x.b, x.i, &x.b.Events[x.i])
-	if key == "" {
-		key = event.NewID()
-	}
-	return p.cfg.Name + "\x00" + key
 }
 
 // mark gives the inbox entry of an event; nil where its place in the source is remembered instead, or where nothing
@@ -273,7 +205,7 @@ func (p *pipe) mark(b *event.Batch, i int, e *event.Event) *eventstore.Mark {
 	if b.Cursor != nil && !p.inLane(b) {
 		return nil
 	}
-	key := p.key(b, i, e)
+	key := steps.KeyOf(b, i)
 	if key == "" {
 		return nil
 	}
@@ -305,7 +237,7 @@ func (p *pipe) entry(b *event.Batch, i int, err error) poison.Entry {
 	e := b.Events[i].Clone()
 	now := p.now()
 	out := poison.Entry{
-		Pipeline: p.cfg.Name, Step: stepOf(err), State: poison.Parked, Code: codeOf(err), Reason: err.Error(), Stack: stackOf(err),
+		Pipeline: p.cfg.Name, Step: stepOf(err), State: poison.Parked, Code: steps.Code(err), Reason: err.Error(), Stack: stackOf(err),
 		First: now, Last: now, EventID: e.ID, Type: e.Type, Source: e.Source,
 		Payload: e.Raw, Envelope: p.envelope, Metadata: e.Metadata, TraceID: trace.ID(&e),
 	}
@@ -313,7 +245,7 @@ func (p *pipe) entry(b *event.Batch, i int, err error) poison.Entry {
 		out.Payload, out.Envelope = payloadOf(&e)
 		out.Stream, out.Position = b.Recorded[i].Stream, b.Recorded[i].Position
 	}
-	out.Key = p.key(b, i, &e)
+	out.Key = steps.KeyOf(b, i)
 	if out.Key == "" {
 		out.Key = event.NewID()
 	}
@@ -321,41 +253,19 @@ func (p *pipe) entry(b *event.Batch, i int, err error) poison.Entry {
 }
 
 func stepOf(err error) string {
-	var s *stepError
+	var s *steps.Error
 	if errors.As(err, &s) {
-		return s.step
+		return s.Step
 	}
 	return "append"
 }
 
 func stackOf(err error) string {
-	var p *panicError
+	var p *steps.PanicError
 	if errors.As(err, &p) {
-		return string(p.stack)
+		return string(p.Stack)
 	}
 	return ""
-}
-
-// codeOf gives the stable code of a failure.
-func codeOf(err error) string {
-	if c := event.Code(err); c != "" {
-		return c
-	}
-	var conflict *eventstore.ConflictError
-	var p *panicError
-	switch {
-	case errors.As(err, &p):
-		return event.CodePanic
-	case errors.As(err, &conflict):
-		return event.CodeConflict
-	case errors.Is(err, eventstore.ErrIDReused):
-		return event.CodeIDReused
-	case errors.Is(err, eventstore.ErrIdempotency):
-		return event.CodeIdempotency
-	case errors.Is(err, eventstore.ErrTooLarge):
-		return event.CodeTooLarge
-	}
-	return event.CodeAttempts
 }
 
 // since gives the age of an event for the end-to-end histogram.

@@ -16,6 +16,7 @@ import (
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/tap"
 	"github.com/leatdev/leat/pipeline/telemetry"
@@ -114,9 +115,9 @@ type environment struct {
 	sourceOf func(p *pipe) (sources.Source, error)
 	sinkOf   func(p *pipe, r string, c config.Plugin) (sinks.Sink, error)
 	// lookupOf makes the function that finds rows for a step.
-	lookupOf func(p *pipe, step string, c *config.Lookup) (Lookup, error)
+	lookupOf func(p *pipe, step string, c *config.Lookup) (steps.Lookup, error)
 	// handlerOf makes the handler of a step.
-	handlerOf func(p *pipe, step string, c config.Plugin) (handlers.Handler, error)
+	handlerOf func(p *pipe, step string, c config.Plugin, s handlers.Store) (handlers.Handler, error)
 	tables    map[string]*config.Table
 	// logOf gives the log of a store, for sources that read one.
 	logOf func(store string) (eventstore.Reader, error)
@@ -144,15 +145,11 @@ func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe
 	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
 	}
-	p.plan.intake.identity = p.identity
 	p.taps = &pipeTaps{hub: env.hub(c.Name), pipeline: c.Name, now: env.now}
-	p.plan.intake.taps = p.taps
+	p.plan.intake.Watch("", p.taps)
 	p.traces = newTraces(env.tracer, c)
 	for _, r := range p.plan.relays {
-		r.prog.taps, r.prog.relay, r.prog.identity = p.taps, r.name, p.logIdentity
-	}
-	for _, r := range p.plan.inline {
-		r.prog.identity = p.logIdentity
+		r.prog.Watch(r.name, p.taps)
 	}
 	p.room = newRoom(c.Limits.Events, int(c.Limits.Bytes), func(events, bytes int) { p.metrics.InFlight(int64(events), int64(bytes)) })
 	return p, nil
@@ -190,10 +187,7 @@ func (p *pipe) open(ctx context.Context) error {
 	if t.Alone && p.seats.replicas != nil {
 		p.intake = p.seats.add(p.cfg.Name+"#intake", func() context.Context { return p.soft })
 	}
-	if err := p.openHandlers(ctx); err != nil {
-		return err
-	}
-	if err := p.openLookups(); err != nil {
+	if err := p.openSteps(ctx); err != nil {
 		return err
 	}
 	if err := p.openRelays(ctx); err != nil {
@@ -204,6 +198,16 @@ func (p *pipe) open(ctx context.Context) error {
 	}
 	p.openLanes(t)
 	return nil
+}
+
+func (p *pipe) openSteps(ctx context.Context) error {
+	return p.plan.steps.Open(ctx, steps.Env{
+		Clock: p.clock, Now: p.now, Store: p.store, LogID: p.head.LogID, Reads: &p.reads, Tables: p.tablesOf,
+		Handler: func(step string, c config.Plugin, s handlers.Store) (handlers.Handler, error) {
+			return p.env.handlerOf(p, step, c, s)
+		},
+		Lookup: func(step string, c *config.Lookup) (steps.Lookup, error) { return p.env.lookupOf(p, step, c) },
+	})
 }
 
 func (p *pipe) openRelays(ctx context.Context) error {
@@ -357,7 +361,7 @@ func (p *pipe) close() error {
 	if p.seats != nil {
 		p.seats.close()
 	}
-	errs = append(errs, p.closeHandlers())
+	errs = append(errs, p.plan.steps.Close())
 	if p.copies.sink != nil {
 		errs = append(errs, p.copies.sink.Close())
 	}
@@ -365,15 +369,5 @@ func (p *pipe) close() error {
 		n.Close()
 	}
 	p.setState("stopped")
-	return errors.Join(errs...)
-}
-
-func (p *pipe) closeHandlers() error {
-	var errs []error
-	for _, h := range p.plan.handles {
-		if h.handler != nil {
-			errs = append(errs, h.handler.Close())
-		}
-	}
 	return errors.Join(errs...)
 }

@@ -54,7 +54,7 @@ func printOf(c *config.Pipeline, tables map[string]*config.Table) string {
 			used[s.Project.Table] = tables[s.Project.Table]
 		}
 	}
-	return fingerprint(*c) + fingerprint(used)
+	return config.Fingerprint(*c) + config.Fingerprint(used)
 }
 
 func (d *Daemon) newPipe(x *post) (*pipe, error) {

@@ -78,6 +78,3 @@ func prepareForeign(ctx context.Context, cfg *config.Config, pipelines []*config
 	}
 	return nil, fmt.Errorf("pipeline: no pipeline writes the table %s, and none looks it up by a key and with columns that are written down", tableName)
 }
-
-// LookupIn is a Lookup that reads the tables of a store.
-func LookupIn(tables table.Store, c *config.Lookup) Lookup { return rowsOf(tables, c) }

@@ -163,7 +163,7 @@ func (b *rebuilding) count(ctx context.Context) error {
 		}
 		src := map[int]bool{}
 		for i := range g.items {
-			src[g.items[i].src] = true
+			src[g.items[i].Src] = true
 		}
 		b.at(func(s *control.Work) {
 			s.Done, s.Events, s.Parked = page.Through, s.Events+int64(len(src)), s.Parked+int64(len(g.park))

@@ -6,6 +6,7 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/steps"
 )
 
 // refused decides about a unit that the store did not take: it is run again after a wait, or becomes another unit
@@ -13,11 +14,11 @@ import (
 func (p *pipe) refused(d *pending) bool {
 	err := d.unit.Result.Err
 	var conflict *eventstore.ConflictError
-	var stale *staleStateError
+	var stale *steps.StaleStateError
 	again := false
 	switch {
 	case errors.As(err, &stale):
-		if !p.insist("the table of states", func() error { return p.followState(p.hard, stale.table) }) {
+		if !p.insist("the table of states", func() error { return stale.Table.Follow(p.hard) }) {
 			return false
 		}
 		p.rerun(d, nil)
@@ -58,9 +59,9 @@ func (p *pipe) refused(d *pending) bool {
 		if d.retry != nil {
 			d.unit.Inbox = nil
 		}
-		var at *stepError // a projection in the append's own transaction
+		var at *steps.Error // a projection in the append's own transaction
 		if !errors.As(err, &at) {
-			err = &stepError{step: p.refusedStep(d, conflict), err: err}
+			err = &steps.Error{Step: p.refusedStep(d, conflict), Err: err}
 		}
 		p.poison(d, err)
 		return true
@@ -92,7 +93,7 @@ func (p *pipe) reload(d *pending, c *eventstore.ConflictError) bool {
 			if d.retry != nil {
 				d.unit.Inbox = nil
 			}
-			p.poison(d, &stepError{step: p.refusedStep(d, c), err: c})
+			p.poison(d, &steps.Error{Step: p.refusedStep(d, c), Err: c})
 			return true
 		}
 		d.attempts++
@@ -111,9 +112,9 @@ func (p *pipe) reload(d *pending, c *eventstore.ConflictError) bool {
 
 // rerun takes the event through the steps again from the first on.
 func (p *pipe) rerun(d *pending, ahead []pending) {
-	x := p.plan.intake.get()
-	defer p.plan.intake.put(x)
-	x.ahead = ahead
+	x := p.plan.intake.Get()
+	defer p.plan.intake.Put(x)
+	x.Ahead = uncommitted(ahead)
 	r := p.steps(d.b, d.i, x)
 	unpark, cursor, inbox, retry := d.unit.Unpark, d.unit.Cursor, d.unit.Inbox, d.retry
 	again, ok := p.unitOf(d.b, d.i, &r, d.attempts)
@@ -124,7 +125,7 @@ func (p *pipe) rerun(d *pending, ahead []pending) {
 	again.through, again.waits, again.moved, again.unlock = d.through, d.waits, d.moved, d.unlock
 	*d = again
 	d.unit.Unpark, d.unit.Cursor, d.unit.Inbox = unpark, cursor, inbox
-	var rejected *rejectError
+	var rejected *steps.RejectError
 	if errors.As(d.err, &rejected) {
 		d.unit.Inbox = nil // its sender may mend it and send it again
 	}
@@ -146,29 +147,28 @@ func (p *pipe) onConflict(d *pending, c *eventstore.ConflictError) string {
 	}
 	want, exact := c.Expected.Exact()
 	if exact && c.Actual < want {
-		return a.onConflict.Ahead
+		return a.OnConflict.Ahead
 	}
 	if !exact { // stream_exists on a stream that does not: it is not there yet
-		return a.onConflict.Ahead
+		return a.OnConflict.Ahead
 	}
-	return a.onConflict.Behind
+	return a.OnConflict.Behind
 }
 
 // retryOf gives how the append that was refused retries: as its step says, else as the pipeline does.
 func (p *pipe) retryOf(d *pending, c *eventstore.ConflictError) *config.Retry {
 	if c != nil {
-		if a := p.appendOf(d, c); a != nil && a.retry != nil {
-			return a.retry
+		if a := p.appendOf(d, c); a != nil && a.Retry != nil {
+			return a.Retry
 		}
 	}
 	return &p.cfg.Retry
 }
 
-func (p *pipe) appendOf(d *pending, c *eventstore.ConflictError) *appendStep {
+func (p *pipe) appendOf(d *pending, c *eventstore.ConflictError) *steps.Append {
 	for _, a := range d.unit.Appends {
 		if a.Stream == c.Stream && a.Expect == c.Expected {
-			by, _ := a.By.(*appendStep)
-			return by
+			return steps.Of(&a)
 		}
 	}
 	return nil
@@ -177,12 +177,12 @@ func (p *pipe) appendOf(d *pending, c *eventstore.ConflictError) *appendStep {
 func (p *pipe) refusedStep(d *pending, c *eventstore.ConflictError) string {
 	if c != nil {
 		if a := p.appendOf(d, c); a != nil {
-			return a.stamp
+			return a.Name
 		}
 	}
 	for i := len(d.unit.Appends) - 1; i >= 0; i-- {
-		if a, ok := d.unit.Appends[i].By.(*appendStep); ok {
-			return a.stamp
+		if a := steps.Of(&d.unit.Appends[i]); a != nil {
+			return a.Name
 		}
 	}
 	return "append"

@@ -17,6 +17,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/pipeline/trace"
@@ -78,7 +79,7 @@ type target interface {
 // gathered is what a relay's steps made of a page.
 type gathered struct {
 	events []event.Recorded
-	items  []item
+	items  []steps.Item
 	park   []parkedEvent
 	// to is the position behind the page.
 	to int64
@@ -414,87 +415,85 @@ func (r *relay) lag(last *event.Recorded) {
 // with parked events is held behind them.
 func (r *relay) gather(events []event.Recorded, to int64) (*gathered, error) {
 	g := &gathered{events: events, to: to}
-	x := r.plan.prog.get()
-	defer r.plan.prog.put(x)
-	x.out = make([]item, 0, len(events))
+	x := r.plan.prog.Get()
+	defer r.plan.prog.Put(x)
+	x.Out = make([]steps.Item, 0, len(events))
 	for i := range events {
 		e := &events[i]
-		before := len(x.out)
-		g.begin(r, x, e)
+		before := len(x.Out)
+		span := g.begin(r, x, e)
 		if r.holding.behindTurn(e) { // its steps run when it is its turn
 			g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
-			x.span.Set(telemetry.Text("leat.outcome", "held"))
+			span.Set(telemetry.Text("leat.outcome", "held"))
 			continue
 		}
+		tries := 0 // more than one is told by attempts
 		err := r.runSteps(x, e, i)
-		if repeatable(err) && r.waits(e) {
-			x.out = x.out[:before] // it has no attempts before its turn
+		if steps.Repeatable(err) && r.waits(e) {
+			x.Out = x.Out[:before] // it has no attempts before its turn
 			g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
 			continue
 		}
-		if repeatable(err) {
-			x.out = x.out[:before]
+		if steps.Repeatable(err) {
+			x.Out = x.Out[:before]
 			entry, what := r.later(e, err)
 			switch what {
 			case aside:
 				g.park = append(g.park, parkedEvent{entry, i})
-				x.span.Set(telemetry.Text("leat.outcome", "waiting"))
+				span.Set(telemetry.Text("leat.outcome", "waiting"))
 				continue
 			case inPlace:
-				if err = r.attempts(x, e, i, err); errors.Is(err, errStopped) {
+				if tries, err = r.attempts(x, e, i, err); errors.Is(err, errStopped) {
 					g.endSpans()
 					return nil, err
 				}
 			}
 		}
-		if x.unrouted != "" {
-			g.lose(r, i, x.unrouted)
+		if step := x.Unrouted(); step != "" {
+			g.lose(r, i, step)
 		}
-		if (err == nil || errors.Is(err, errFiltered)) && r.waits(e) {
-			if len(x.out) > before {
+		if (err == nil || errors.Is(err, steps.ErrFiltered)) && r.waits(e) {
+			if len(x.Out) > before {
 				g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
-				x.span.Set(telemetry.Text("leat.outcome", "held"))
+				span.Set(telemetry.Text("leat.outcome", "held"))
 			}
-			x.out = x.out[:before]
+			x.Out = x.Out[:before]
 			continue
 		}
-		if err == nil || errors.Is(err, errFiltered) {
-			if len(x.out) == before {
-				x.span.Set(telemetry.Text("leat.outcome", "filtered"))
+		if err == nil || errors.Is(err, steps.ErrFiltered) {
+			if len(x.Out) == before {
+				span.Set(telemetry.Text("leat.outcome", "filtered"))
 				r.skipped.Add(1)
 				r.metrics.Filtered(1)
 			}
 			continue
 		}
-		x.out = x.out[:before]
+		x.Out = x.Out[:before]
 		if _, skip := event.AsSkip(err); skip {
 			r.skipped.Add(1)
 			r.metrics.Filtered(1)
 			continue
 		}
 		p := parkedEvent{r.entry(e, err, poison.Parked), i}
-		p.Attempts = max(p.Attempts, x.tries)
+		p.Attempts = max(p.Attempts, tries)
 		g.park = append(g.park, p)
-		fail(x.span, err)
+		fail(span, err)
 		if r.hold(e) {
 			g.events, g.to = events[:i+1], e.Position
 			break
 		}
 	}
-	g.items = x.out
+	g.items = x.Out
 	return g, nil
 }
 
-func (r *relay) runSteps(x *exec, e *event.Recorded, i int) (err error) {
+func (r *relay) runSteps(x *steps.Exec, e *event.Recorded, i int) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &stepError{step: r.plan.name, err: newPanic(v)}
+			err = &steps.Error{Step: r.plan.name, Err: steps.NewPanic(v)}
 		}
 	}()
-	x.src, x.ctx = i, r.hard()
-	x.fresh()
-	x.start(e)
-	return x.take(x.prog.from(e.Origin))
+	return x.Relay(r.hard(), e, i)
 }
 
 // entry writes down an event that the relay cannot deliver.
@@ -513,7 +512,7 @@ func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.E
 		return out
 	}
 	out.Step = r.plan.step()
-	out.Code, out.Reason, out.Stack = codeOf(err), err.Error(), stackOf(err)
+	out.Code, out.Reason, out.Stack = steps.Code(err), err.Error(), stackOf(err)
 	return out
 }
 

@@ -16,13 +16,13 @@ import (
 func hashOf(cfg *config.Config) string {
 	var b strings.Builder
 	for _, p := range cfg.Pipelines {
-		b.WriteString(describe(*p))
+		b.WriteString(config.Meaning(*p))
 	}
-	b.WriteString(describe(cfg.Tables))
-	b.WriteString(describe(cfg.Stores))
-	b.WriteString(describe(cfg.Server))
-	b.WriteString(describe(cfg.Telemetry))
-	return hash(b.String())
+	b.WriteString(config.Meaning(cfg.Tables))
+	b.WriteString(config.Meaning(cfg.Stores))
+	b.WriteString(config.Meaning(cfg.Server))
+	b.WriteString(config.Meaning(cfg.Telemetry))
+	return config.Hash(b.String())
 }
 
 // Reload lets the daemon run another configuration. Each pipeline whose meaning differs is drained and started anew,
@@ -224,17 +224,17 @@ func (d *Daemon) pending(cfg *config.Config) []string {
 	if was.Auth.Required() && now.Auth.Required() {
 		was.Auth, now.Auth = config.Auth{}, config.Auth{} // the listener takes new keys at once
 	}
-	if fingerprint(was) != fingerprint(now) {
+	if config.Fingerprint(was) != config.Fingerprint(now) {
 		out = append(out, "server")
 	}
-	if fingerprint(d.first.Telemetry) != fingerprint(cfg.Telemetry) {
+	if config.Fingerprint(d.first.Telemetry) != config.Fingerprint(cfg.Telemetry) {
 		out = append(out, "telemetry")
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.first.Stores)) {
 		if _, open := d.Store(name); !open {
 			continue
 		}
-		if now, there := cfg.Stores[name]; there && fingerprint(d.first.Stores[name]) != fingerprint(now) {
+		if now, there := cfg.Stores[name]; there && config.Fingerprint(d.first.Stores[name]) != config.Fingerprint(now) {
 			out = append(out, "stores."+name)
 		}
 	}

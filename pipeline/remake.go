@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/control"
@@ -20,14 +18,7 @@ func (p *plan) written() []string {
 	for _, r := range p.inline {
 		out = append(out, r.table)
 	}
-	for _, h := range p.handles {
-		if k, ok := h.plugin.Config.(config.Keeping); ok {
-			out = append(out, k.StateTables()...)
-			continue
-		}
-		out = slices.AppendSeq(out, maps.Keys(h.states)) // once the handler is open
-	}
-	return out
+	return append(out, p.steps.StateTables()...)
 }
 
 // remaking builds a table anew that appends write. They go on writing the live one meanwhile; in the end the log stands
@@ -50,10 +41,8 @@ func (p *pipe) newRemaking(a control.Rebuild) (*remaking, error) {
 			return p.remakeInline(in, a), nil
 		}
 	}
-	for _, h := range p.plan.handles {
-		if t := h.states[a.Table]; t != nil {
-			return p.remakeStates(h, t, a)
-		}
+	if t := p.plan.steps.StateTable(a.Table); t != nil {
+		return p.remakeStates(t, a)
 	}
 	return nil, &control.BusyError{Why: fmt.Sprintf("the pipeline %s does not run", p.cfg.Name)}
 }
@@ -212,8 +201,8 @@ func (d *Daemon) remake(ctx context.Context, x *post, a control.Rebuild, again b
 func remakeAtRest(ctx context.Context, cfg *config.Config, o Options, c *config.Pipeline, a control.Rebuild, told func(control.Work)) (control.Work, error) {
 	return pipeAtRest(ctx, cfg, o, c, func(ctx context.Context, p *pipe) (w *job, err error) {
 		defer p.endRelays()
-		defer func() { err = errors.Join(err, p.closeHandlers()) }()
-		if err := p.openHandlers(ctx); err != nil {
+		defer func() { err = errors.Join(err, p.plan.steps.Close()) }()
+		if err := p.openSteps(ctx); err != nil {
 			return nil, err
 		}
 		for _, rp := range p.plan.inline {

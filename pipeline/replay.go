@@ -280,7 +280,7 @@ func (b *replaying) count(ctx context.Context) error {
 		}
 		src := map[int]bool{}
 		for i := range g.items {
-			src[g.items[i].src] = true
+			src[g.items[i].Src] = true
 		}
 		b.shadow.holding.restore(held{})
 		b.at(func(s *control.Work) {

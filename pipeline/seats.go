@@ -111,13 +111,13 @@ func (p *pipe) newSeats() *seats {
 
 // definition is a hash over all that the pipeline's files say of it.
 func (p *pipe) definition() string {
-	text := describe(*p.cfg)
+	text := config.Meaning(*p.cfg)
 	for _, name := range slices.Sorted(maps.Keys(p.env.tables)) {
 		if slices.ContainsFunc(config.AllSteps(p.cfg.Steps), func(s *config.Step) bool { return s.Project != nil && s.Project.Table == name }) {
-			text += describe(*p.env.tables[name])
+			text += config.Meaning(*p.env.tables[name])
 		}
 	}
-	return hash(text)
+	return config.Hash(text)
 }
 
 func (s *seats) add(name string, until func() context.Context) *seat {

@@ -124,11 +124,11 @@ func (t *tableTarget) write(ctx context.Context, r *relay, g *gathered) (int64, 
 	}
 	r.delivered.Add(int64(items))
 	r.metrics.Delivered(items)
-	if r.pipe.taps.on() {
+	if r.pipe.taps.On() {
 		left := leftOut(parked)
 		for i := range g.items {
-			if it := &g.items[i]; !left[it.src] && g.events[it.src].Position <= to {
-				r.pipe.taps.delivered(r.plan.name, &it.ev)
+			if it := &g.items[i]; !left[it.Src] && g.events[it.Src].Position <= to {
+				r.pipe.taps.delivered(r.plan.name, &it.Event)
 			}
 		}
 	}
@@ -141,7 +141,7 @@ func (t *tableTarget) fold(ctx context.Context, r *relay, g *gathered) (to int64
 	to = g.to
 	in := make([]project.Item, len(g.items))
 	for i := range g.items {
-		in[i] = project.Item{Event: &g.items[i].ev, Src: g.items[i].src, Step: g.items[i].op}
+		in[i] = project.Item{Event: &g.items[i].Event, Src: g.items[i].Src, Step: g.items[i].Step}
 	}
 	leave := project.Options{
 		Skip: func(src int) bool {
@@ -188,7 +188,7 @@ func applied(g *gathered, park []parkedEvent, to int64) int {
 	left := leftOut(park)
 	n := 0
 	for i := range g.items {
-		if src := g.items[i].src; !left[src] && (to < 0 || g.events[src].Position <= to) {
+		if src := g.items[i].Src; !left[src] && (to < 0 || g.events[src].Position <= to) {
 			n++
 		}
 	}

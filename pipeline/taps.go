@@ -11,6 +11,7 @@ import (
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/tap"
 )
 
@@ -52,7 +53,8 @@ type pipeTaps struct {
 	now      func() time.Time
 }
 
-func (t *pipeTaps) on() bool { return t != nil && t.hub.On() }
+// On implements steps.Watcher.
+func (t *pipeTaps) On() bool { return t != nil && t.hub.On() }
 
 func (t *pipeTaps) put(s tap.Sample, e *event.Recorded) {
 	s.At, s.Pipeline = t.now(), t.pipeline
@@ -63,19 +65,19 @@ func (t *pipeTaps) received(e *event.Recorded) {
 	t.put(tap.Sample{Stage: tap.Source, Outcome: tap.Received}, e)
 }
 
-// step tells of the event in hand behind a step.
-func (t *pipeTaps) step(x *exec, name string, err error) {
-	s := tap.Sample{Stage: tap.Step, Name: name, Relay: x.prog.relay, Outcome: tap.Passed}
+// Step implements steps.Watcher.
+func (t *pipeTaps) Step(relay, name string, e *event.Recorded, err error) {
+	s := tap.Sample{Stage: tap.Step, Name: name, Relay: relay, Outcome: tap.Passed}
 	switch reason, skipped := event.AsSkip(err); {
 	case err == nil:
 	case skipped:
 		s.Outcome, s.Reason = tap.Filtered, reason
-	case errors.Is(err, errFiltered):
+	case errors.Is(err, steps.ErrFiltered):
 		s.Outcome = tap.Filtered
 	default:
 		s.Outcome, s.Reason = tap.Failed, err.Error()
 	}
-	t.put(s, &x.ev)
+	t.put(s, e)
 }
 
 func (t *pipeTaps) committed(u *eventstore.Unit) {
@@ -97,7 +99,7 @@ func (t *pipeTaps) delivered(relay string, e *event.Recorded) {
 }
 
 func (t *pipeTaps) parked(e *poison.Entry) {
-	if !t.on() {
+	if !t.On() {
 		return
 	}
 	t.put(tap.Sample{Stage: tap.Poison, Name: e.Step, Relay: e.Relay, Outcome: tap.Poisoned, Reason: e.Code + ": " + e.Reason}, &event.Recorded{

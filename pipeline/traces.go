@@ -9,6 +9,7 @@ import (
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/pipeline/trace"
 )
@@ -118,13 +119,11 @@ func fail(s *telemetry.Span, err error) {
 	if err == nil || !s.Recording() {
 		return
 	}
-	code := codeOf(err)
-	if _, down := event.AsUnavailable(err); down {
-		code = "unavailable"
-	} else if errors.Is(err, errAtSink) {
-		code = event.CodeSink
+	if errors.Is(err, errAtSink) {
+		s.Fail(event.CodeSink, err.Error())
+		return
 	}
-	s.Fail(code, err.Error())
+	steps.Fail(s, err)
 }
 
 func (t *pipeTraces) of(b *event.Batch) *batchSpans {
@@ -135,7 +134,7 @@ func (t *pipeTraces) of(b *event.Batch) *batchSpans {
 
 // begin starts the span of the event that x has in hand, or takes it up where it is run again, and writes it into the
 // event's metadata, in the batch and in hand.
-func (t *pipeTraces) begin(b *event.Batch, i int, x *exec, decoded bool) {
+func (t *pipeTraces) begin(b *event.Batch, i int, x *steps.Exec, decoded bool) {
 	if t == nil {
 		return
 	}
@@ -163,50 +162,14 @@ func (t *pipeTraces) begin(b *event.Batch, i int, x *exec, decoded bool) {
 		trace.Carry(e, s.Parent())
 		in.spans[i] = s
 	}
-	x.span = in.spans[i]
-	x.ev.Metadata = b.Events[i].Metadata
+	x.Trace(in.spans[i])
+	x.Event().Metadata = b.Events[i].Metadata
 }
 
 // eventAttrs are what a span says of its event.
 func eventAttrs(e *event.Event) []telemetry.Attr {
 	return append(make([]telemetry.Attr, 0, 12),
 		telemetry.Text("messaging.message.id", e.ID), telemetry.Text("cloudevents.event_id", e.ID), telemetry.Text("cloudevents.event_type", e.Type), telemetry.Text("cloudevents.event_source", e.Source))
-}
-
-// step begins the span of a step; nil where the event is not sampled.
-func (x *exec) step(name string) *telemetry.Span {
-	if !x.span.Recording() {
-		return nil
-	}
-	return x.span.Child("step "+name, telemetry.Internal, time.Time{}, telemetry.Text("leat.step", name))
-}
-
-// inherit gives an event that a step made, and that says nothing of a trace, that of the event it was made of.
-func (x *exec) inherit(parent *event.Event) {
-	if x.span == nil {
-		return
-	}
-	if _, ok := trace.Of(&x.ev.Event); !ok {
-		if p, ok := trace.Of(parent); ok {
-			trace.Carry(&x.ev.Event, p)
-		}
-	}
-}
-
-// endStep ends a step's span; what is filtered is no failure.
-func endStep(s *telemetry.Span, err error) {
-	if !s.Recording() {
-		return
-	}
-	_, skipped := event.AsSkip(err)
-	switch {
-	case err == nil:
-	case skipped || errors.Is(err, errFiltered):
-		s.Set(telemetry.Text("leat.outcome", "filtered"))
-	default:
-		fail(s, err)
-	}
-	s.End(nil)
 }
 
 // committed tells of a commit, which began then and has just ended, in the spans of the events in it.
@@ -257,10 +220,13 @@ func (t *pipeTraces) relay(r *relay, e *event.Recorded) *telemetry.Span {
 }
 
 // begin starts the span of an event that is gathered; its items carry it.
-func (g *gathered) begin(r *relay, x *exec, e *event.Recorded) {
-	if x.span = r.pipe.traces.relay(r, e); x.span != nil {
-		g.spans = append(g.spans, x.span)
+func (g *gathered) begin(r *relay, x *steps.Exec, e *event.Recorded) *telemetry.Span {
+	s := r.pipe.traces.relay(r, e)
+	if s != nil {
+		g.spans = append(g.spans, s)
 	}
+	x.Trace(s)
+	return s
 }
 
 // endSpans ends the spans of what was gathered.
@@ -276,7 +242,7 @@ func (r *relay) send(wave []outgoing, batch []event.Recorded) (spans []*telemetr
 		return nil
 	}
 	for i := range wave {
-		up := wave[i].span
+		up := wave[i].Span
 		s := up.Child("send "+r.plan.name, telemetry.Producer, time.Time{},
 			append(eventAttrs(&batch[i].Event), telemetry.Text("messaging.system", systemOf(r.plan.sink.Name)), telemetry.Text("messaging.operation.type", "send"),
 				telemetry.Text("messaging.operation.name", "send"), telemetry.Text("messaging.destination.name", r.plan.target),

@@ -87,12 +87,6 @@ func TestDerivedIDsAreTheSameOnRepeat(t *testing.T) {
 	if second := once(); !slices.Equal(first, second) {
 		t.Errorf("other ids for the same event:\n%q\n%q", first, second)
 	}
-	if a, b := derivedID("p\x00k", "append", 0), derivedID("p\x00k", "append", 1); a == b {
-		t.Error("two events of a unit have one id")
-	}
-	if a, b := derivedID("p\x00k", "append", 0), derivedID("q\x00k", "append", 0); a == b {
-		t.Error("two pipelines give one id")
-	}
 }
 
 func TestEventWithoutID(t *testing.T) {

@@ -85,9 +85,11 @@ func TestImportDirection(t *testing.T) {
 				t.Errorf("%s is the leaf and depends on %s", path, dep)
 			case within(path, "pipeline/pattern", "pipeline/rawjson") && !all[dep].Standard:
 				t.Errorf("%s stands on the standard library alone and depends on %s", path, dep)
-			case implementation(path) && within(dep, "pipeline", "pipeline/admin", "cmd"):
+			case implementation(path) && within(dep, "pipeline", "pipeline/steps", "pipeline/admin", "cmd"):
 				t.Errorf("the plugin %s depends on %s: plugins know contracts", path, dep)
-			case within(path, "pipeline", "pipeline/admin", "pipeline/telemetry", "config", "cmd") && implementation(dep):
+			case within(path, "pipeline/steps") && within(dep, "pipeline"):
+				t.Errorf("%s depends on the engine, which hands it what it needs", path)
+			case within(path, "pipeline", "pipeline/steps", "pipeline/admin", "pipeline/telemetry", "config", "cmd") && implementation(dep):
 				t.Errorf("%s depends on the implementation %s: cmd/standard alone imports those", path, dep)
 			case within(path, "config", "pipeline/...", "pipeline") && within(dep, "cmd"):
 				t.Errorf("%s depends on the command line", path)

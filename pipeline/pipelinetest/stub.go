@@ -9,9 +9,9 @@ import (
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/handlers"
-	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/rawjson"
+	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/sinks"
 )
 
@@ -64,7 +64,7 @@ func (s *stub) answer() (config.JSON, bool) {
 }
 
 // lookup puts a stub in front of a lookup.
-func (w *world) lookup(name, step string, c *config.Lookup) pipeline.Lookup {
+func (w *world) lookup(name, step string, c *config.Lookup) steps.Lookup {
 	s := w.stub(name, step)
 	return func(ctx context.Context, key map[string]string) ([]byte, error) {
 		if err := s.call(ctx); err != nil {
@@ -84,7 +84,7 @@ func (w *world) lookup(name, step string, c *config.Lookup) pipeline.Lookup {
 		w.mu.Lock()
 		st := w.stores[store]
 		w.mu.Unlock()
-		return pipeline.LookupIn(st.Tables(), c)(ctx, key)
+		return steps.Rows(st.Tables(), c)(ctx, key)
 	}
 }
 

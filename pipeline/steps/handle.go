@@ -1,4 +1,4 @@
-package pipeline
+package steps
 
 import (
 	"bytes"
@@ -23,9 +23,10 @@ type handleStep struct {
 	plugin  config.Plugin
 	timeout time.Duration
 	limiter *rate.Limiter
-	pipe    *pipe
+	env     *Env
+	owner   string // of its tables of states
 	handler handlers.Handler
-	states  map[string]*stateTable
+	states  map[string]*StateTable
 	// lost counts calls that have not come back although their time was over.
 	lost atomic.Int64
 }
@@ -36,53 +37,32 @@ const maxLost = 100
 // heedTime is how long a handler may take to notice that its time is over.
 const heedTime = time.Second
 
-func (b *builder) handle(n *node) *handleStep {
-	for _, h := range b.plan.handles {
+func (t *Tree) handle(n *node) *handleStep {
+	for _, h := range t.handles {
 		if h.name == n.name {
 			return h
 		}
 	}
-	h := &handleStep{name: n.name, plugin: *n.s.Handle, timeout: b.retry.Timeout}
+	h := &handleStep{name: n.name, plugin: *n.s.Handle, timeout: t.retry.Timeout}
 	if n.s.Retry != nil {
 		h.timeout = n.s.Retry.Timeout
 	}
 	if r := n.s.Limits.Rate; r > 0 {
 		h.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(r)))
 	}
-	b.plan.handles = append(b.plan.handles, h)
+	t.handles = append(t.handles, h)
 	return h
 }
 
-// openHandlers makes the handlers of the pipeline's steps.
-func (p *pipe) openHandlers(ctx context.Context) error {
-	for _, h := range p.plan.handles {
-		h.pipe = p
-		var err error
-		if h.handler, err = p.env.handlerOf(p, h.name, h.plugin); err != nil {
-			return fmt.Errorf("step %s: %w", h.name, err)
-		}
-		s, ok := h.handler.(handlers.Stateful)
-		if !ok {
-			continue
-		}
-		for _, name := range s.StateTables() {
-			if err := p.openState(ctx, h, name); err != nil {
-				return fmt.Errorf("step %s: %w", h.name, err)
-			}
-		}
-	}
-	return nil
-}
+func (h *handleStep) run(*Exec) error { return nil }
 
-func (h *handleStep) run(*exec) error { return nil }
-
-func (h *handleStep) spread(x *exec) ([]child, error) {
+func (h *handleStep) spread(x *Exec) ([]child, error) {
 	if h.limiter != nil {
-		now := h.pipe.now()
+		now := h.env.Now()
 		turn := h.limiter.ReserveN(now, 1)
-		if wait := turn.DelayFrom(now); wait > 0 && !h.pipe.sleep(wait, x.ctx) {
-			turn.CancelAt(h.pipe.now())
-			return nil, errStopped
+		if wait := turn.DelayFrom(now); wait > 0 && !h.env.sleep(x.ctx, wait) {
+			turn.CancelAt(h.env.Now())
+			return nil, ErrStopped
 		}
 	}
 	in := x.ev
@@ -97,7 +77,7 @@ func (h *handleStep) spread(x *exec) ([]child, error) {
 		return nil, event.PoisonAs(event.CodeTooLarge, fmt.Errorf("the handler gives %d events, the limit is %d", len(out), maxFan))
 	}
 	if len(out) == 0 {
-		return nil, errFiltered
+		return nil, ErrFiltered
 	}
 	children := make([]child, len(out))
 	for i := range out {
@@ -121,7 +101,7 @@ func (h *handleStep) spread(x *exec) ([]child, error) {
 }
 
 // counting starts to count the unit's events by stream.
-func (x *exec) counting() {
+func (x *Exec) counting() {
 	if x.made != nil {
 		return
 	}
@@ -187,11 +167,11 @@ type answered struct {
 
 // call is one attempt, with its time limit. A handler that does not come back is left behind with its event parked: the
 // pipeline does not wait for it.
-func (h *handleStep) call(x *exec, in event.Recorded) ([]handlers.Emitted, error) {
+func (h *handleStep) call(x *Exec, in event.Recorded) ([]handlers.Emitted, error) {
 	if n := h.lost.Load(); n >= maxLost {
 		return nil, event.Unavailable(0, fmt.Errorf("%s: %d calls of the handler have not come back", h.plugin.Name, n))
 	}
-	view := &unitView{appends: x.appends, ahead: x.ahead}
+	view := &unitView{appends: x.appends, ahead: x.Ahead}
 	defer view.end()
 	ctx, cancel := context.WithCancel(x.within.Context(context.WithValue(x.ctx, unitKey{}, view)))
 	defer cancel()
@@ -200,13 +180,13 @@ func (h *handleStep) call(x *exec, in event.Recorded) ([]handlers.Emitted, error
 		var r answered
 		defer func() {
 			if v := recover(); v != nil {
-				r = answered{err: newPanic(v)}
+				r = answered{err: NewPanic(v)}
 			}
 			done <- r
 		}()
 		r.out, r.err = h.handler.Handle(ctx, in)
 	}()
-	timer := h.pipe.clock.NewTimer(h.timeout)
+	timer := h.env.Clock.NewTimer(h.timeout)
 	defer timer.Stop()
 	select {
 	case r := <-done:
@@ -215,14 +195,14 @@ func (h *handleStep) call(x *exec, in event.Recorded) ([]handlers.Emitted, error
 	case <-x.ctx.Done():
 	}
 	cancel()
-	late := h.pipe.clock.NewTimer(heedTime)
+	late := h.env.Clock.NewTimer(heedTime)
 	defer late.Stop()
 	select {
 	case r := <-done:
 		if x.ctx.Err() != nil {
-			return nil, errStopped
+			return nil, ErrStopped
 		}
-		var p *panicError
+		var p *PanicError
 		if errors.As(r.err, &p) {
 			return nil, r.err
 		}
@@ -233,19 +213,19 @@ func (h *handleStep) call(x *exec, in event.Recorded) ([]handlers.Emitted, error
 	h.lost.Add(1)
 	go func() { <-done; h.lost.Add(-1) }()
 	if x.ctx.Err() != nil {
-		return nil, errStopped
+		return nil, ErrStopped
 	}
 	return nil, event.PoisonAs(event.CodeTimeout, fmt.Errorf("%s: no answer within %s, and it does not heed its context: the call is left behind", h.plugin.Name, h.timeout))
 }
 
 // failure gives an error of a handler its code.
-func (h *handleStep) failure(x *exec, err error) error {
-	var p *panicError
+func (h *handleStep) failure(x *Exec, err error) error {
+	var p *PanicError
 	switch {
 	case err == nil:
 		return nil
 	case x.ctx.Err() != nil:
-		return errStopped
+		return ErrStopped
 	case event.Code(err) != "" || errors.As(err, &p):
 		return err
 	case errors.Is(err, context.DeadlineExceeded):

@@ -1,4 +1,4 @@
-package pipeline
+package steps
 
 import (
 	"fmt"
@@ -52,12 +52,12 @@ func (o *object) set(path []string, v *object) error {
 	at := o.fields[i].val
 	if len(path) > 1 {
 		if at.leaf != nil {
-			return fmt.Errorf("pipeline: %s is a value and has parts", path[0])
+			return fmt.Errorf("steps: %s is a value and has parts", path[0])
 		}
 		return at.set(path[1:], v)
 	}
 	if at.leaf != nil || len(at.fields) > 0 {
-		return fmt.Errorf("pipeline: %s is set twice", path[0])
+		return fmt.Errorf("steps: %s is set twice", path[0])
 	}
 	o.fields[i].val = v
 	return nil
@@ -112,7 +112,7 @@ func compileFields(s *filter.Scope, c *config.EventFields) (eventFields, error) 
 }
 
 // apply gives the event that the fields make of the one in hand. Fields that come out as they are change nothing.
-func (f *eventFields) apply(x *exec, e *event.Event) error {
+func (f *eventFields) apply(x *Exec, e *event.Event) error {
 	for _, t := range []struct {
 		name string
 		tmpl *filter.Template
@@ -192,7 +192,7 @@ func (m *mapStep) add(s *filter.Scope, path []string, t config.Tree) error {
 }
 
 // run evaluates every expression on the event as it was, then sets, then unsets.
-func (m *mapStep) run(x *exec) error {
+func (m *mapStep) run(x *Exec) error {
 	vals := make([][]byte, len(m.sets))
 	for i, s := range m.sets {
 		v, err := s.val.JSON(nil, x.view)

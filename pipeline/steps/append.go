@@ -1,12 +1,9 @@
-package pipeline
+package steps
 
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-
-	"github.com/google/uuid"
 
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline/codec"
@@ -25,19 +22,30 @@ type appendStep struct {
 	// loaded: the YAML expects nothing, so that what a handler has loaded of the stream is expected.
 	loaded bool
 	fields eventFields
-	// stamp is the step's part of derived ids.
-	stamp  string
 	origin string
 	// ownLog: the source reads the log that is appended to.
 	ownLog bool
-	// last marks the pipeline's last append: relays read what it writes.
-	last       bool
-	onConflict config.OnConflict
-	retry      *config.Retry // nil: the pipeline's
+	by     Append
+}
+
+// Append is what a store's append is By: what its step says of it.
+type Append struct {
+	// Name is the step's, and its part of derived ids.
+	Name string
+	// Last: relays read what it writes.
+	Last       bool
+	OnConflict config.OnConflict
+	Retry      *config.Retry // nil: the pipeline's
+}
+
+// Of gives the step that made an append; nil where no step did.
+func Of(a *eventstore.Append) *Append {
+	by, _ := a.By.(*Append)
+	return by
 }
 
 func compileAppend(s *filter.Scope, c *config.Append) (*appendStep, error) {
-	a := &appendStep{onConflict: c.OnConflict, loaded: c.Expect.IsZero()}
+	a := &appendStep{by: Append{OnConflict: c.OnConflict}, loaded: c.Expect.IsZero()}
 	var err error
 	if !c.Stream.IsZero() {
 		typ, id, cut := cutStream(c.Stream.Source)
@@ -91,7 +99,7 @@ var errNoStream = errors.New("append names no stream, and no handler has given t
 
 var errEmptyStream = errors.New("a part of the stream's name came out empty")
 
-func (a *appendStep) stream(x *exec) (event.Stream, error) {
+func (a *appendStep) stream(x *Exec) (event.Stream, error) {
 	if a.typ == nil {
 		if x.claim == nil || x.claim.stream.IsZero() {
 			return event.Stream{}, event.PoisonAs(event.CodeStream, errNoStream)
@@ -119,7 +127,7 @@ func (a *appendStep) stream(x *exec) (event.Stream, error) {
 	return event.Stream{Type: typ, ID: id}, nil
 }
 
-func (a *appendStep) run(x *exec) error {
+func (a *appendStep) run(x *Exec) error {
 	stream, err := a.stream(x)
 	if err != nil {
 		return err
@@ -146,7 +154,7 @@ func (a *appendStep) run(x *exec) error {
 	// The event keeps its id in its first stream; each further event of the unit has one that a repeat makes again. So has
 	// one that was read from the log and goes to the stream where it stands: its own id is taken there, by itself.
 	if a.fields.id == nil && (e.ID == "" || x.kept > 0 || (a.ownLog && x.standsIn(stream, e.ID))) {
-		e.ID = derivedID(x.identity(), x.trail+a.stamp, 0)
+		e.ID = derivedID(x.identity(), x.trail+a.by.Name, 0)
 	}
 	if e.ID == "" {
 		return event.PoisonAs(event.CodeExpression, errors.New("id: came out empty"))
@@ -161,17 +169,17 @@ func (a *appendStep) run(x *exec) error {
 	if ours && x.claim.state != nil {
 		x.keepState(stream, e.ID)
 	}
-	x.appends = append(x.appends, eventstore.Append{Stream: stream, Expect: expect, Origin: a.origin, Events: []event.Event{e}, By: a})
+	x.appends = append(x.appends, eventstore.Append{Stream: stream, Expect: expect, Origin: a.origin, Events: []event.Event{e}, By: &a.by})
 	return nil
 }
 
 // standsIn reports whether the event in hand comes from a log in which a stream has it under that id.
-func (x *exec) standsIn(s event.Stream, id string) bool {
+func (x *Exec) standsIn(s event.Stream, id string) bool {
 	return x.b != nil && x.i < len(x.b.Recorded) && x.b.Recorded[x.i].Stream == s && x.b.Recorded[x.i].ID == id
 }
 
 // expected gives what the event's handler has loaded of its stream, moved on by what the unit has written there since.
-func (x *exec) expected(stream event.Stream) eventstore.Expect {
+func (x *Exec) expected(stream event.Stream) eventstore.Expect {
 	e := x.claim.expect
 	n, exact := e.Exact()
 	if !exact {
@@ -179,15 +187,4 @@ func (x *exec) expected(stream event.Stream) eventstore.Expect {
 	}
 	x.claimed = true
 	return eventstore.Revision(n + x.made[stream] - x.claim.base)
-}
-
-// maxID is the largest event id, in bytes.
-const maxID = 255
-
-// idSpace is the namespace of the ids that leat derives (UUID version 5, RFC 9562).
-var idSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/leatdev/leat/event"))
-
-// derivedID gives the id of an event that a unit emits: the same again when the unit is run again.
-func derivedID(key, step string, index int) string {
-	return uuid.NewSHA1(idSpace, []byte(key+"\x00"+step+"\x00"+strconv.Itoa(index))).String()
 }

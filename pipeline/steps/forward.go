@@ -1,4 +1,4 @@
-package pipeline
+package steps
 
 import (
 	"encoding/json"
@@ -11,15 +11,15 @@ import (
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
 
-// item is one event on its way to a relay's target.
-type item struct {
-	ev event.Recorded
-	// src is the index of the log event that it comes from.
-	src int
-	// op is the project step that it is for.
-	op int
-	// span is that of the log event.
-	span *telemetry.Span
+// Item is one event on its way to a relay's target.
+type Item struct {
+	Event event.Recorded
+	// Src is the index of the log event that it comes from.
+	Src int
+	// Step is the target step that it is for, by its number among those of the relay.
+	Step int
+	// Span is that of the log event.
+	Span *telemetry.Span
 }
 
 // forwardStep puts the event in hand into its envelope and hands it to the relay.
@@ -57,18 +57,18 @@ type notice struct {
 func notification(e *event.Recorded) (event.Event, error) {
 	data, err := json.Marshal(notice{e.Stream.ID, e.Stream.Type, e.Revision})
 	if err != nil {
-		return event.Event{}, fmt.Errorf("pipeline: notification: %w", err)
+		return event.Event{}, fmt.Errorf("steps: notification: %w", err)
 	}
 	return event.Event{
-		ID: e.ID + "-notify", Type: NotificationType, Source: e.Source, Subject: e.Stream.String(), Time: e.Committed,
+		ID: e.ID + "-notify", Type: notificationType, Source: e.Source, Subject: e.Stream.String(), Time: e.Committed,
 		Metadata: e.Metadata, Data: data, Changed: true,
 	}, nil
 }
 
-// NotificationType is the type of notifications, where their envelope has one (EventBridge's detail-type).
-const NotificationType = "StreamUpdated"
+// notificationType is the type of notifications, where their envelope has one (EventBridge's detail-type).
+const notificationType = "StreamUpdated"
 
-func (f *forwardStep) run(x *exec) error {
+func (f *forwardStep) run(x *Exec) error {
 	e := x.ev
 	if f.notify {
 		var err error
@@ -87,14 +87,14 @@ func (f *forwardStep) run(x *exec) error {
 		}
 		e.Raw = raw
 	}
-	x.out = append(x.out, item{ev: e, src: x.src, span: x.span})
+	x.Out = append(x.Out, Item{Event: e, Src: x.src, Span: x.span})
 	return nil
 }
 
 // projectStep hands the event in hand to the relay of its table.
 type projectStep struct{ op int }
 
-func (p *projectStep) run(x *exec) error {
-	x.out = append(x.out, item{ev: x.ev, src: x.src, op: p.op, span: x.span})
+func (p *projectStep) run(x *Exec) error {
+	x.Out = append(x.Out, Item{Event: x.ev, Src: x.src, Step: p.op, Span: x.span})
 	return nil
 }

@@ -1,4 +1,4 @@
-package pipeline
+package config
 
 import (
 	"crypto/sha256"
@@ -7,23 +7,21 @@ import (
 	"reflect"
 	"sort"
 	"strings"
-
-	"github.com/leatdev/leat/config"
 )
 
-// describe writes out what a piece of configuration means: every field that is set, by name, without places in files
+// Meaning writes out what a piece of configuration means: every field that is set, by name, without places in files
 // and without secrets. Two pieces that mean the same give the same text.
-func describe(v any) string {
+func Meaning(v any) string {
 	d := description{}
 	d.value(reflect.ValueOf(v))
 	return d.String()
 }
 
-// fingerprint is a hash over what describe writes, and over the secrets: a changed one is a change.
-func fingerprint(v any) string {
+// Fingerprint is a hash over what Meaning writes, and over the secrets: a changed one is a change.
+func Fingerprint(v any) string {
 	d := description{secrets: true}
 	d.value(reflect.ValueOf(v))
-	return hash(d.String())
+	return Hash(d.String())
 }
 
 type description struct {
@@ -31,7 +29,8 @@ type description struct {
 	secrets bool
 }
 
-func hash(s string) string {
+// Hash is a short hash over what Meaning writes: 16 hexadecimal digits of SHA-256.
+func Hash(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:8])
 }
@@ -41,11 +40,11 @@ func (b *description) value(v reflect.Value) {
 		return
 	}
 	switch v.Type() {
-	case reflect.TypeFor[config.Pos]():
+	case reflect.TypeFor[Pos]():
 		return
-	case reflect.TypeFor[config.Secret]():
+	case reflect.TypeFor[Secret]():
 		if b.secrets {
-			b.WriteString(v.Interface().(config.Secret).Reveal())
+			b.WriteString(v.Interface().(Secret).Reveal())
 		}
 		return
 	}
@@ -55,7 +54,7 @@ func (b *description) value(v reflect.Value) {
 	case reflect.Struct:
 		b.WriteByte('{')
 		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.IsExported() && !v.Field(i).IsZero() && f.Type != reflect.TypeFor[config.Pos]() {
+			if f := v.Type().Field(i); f.IsExported() && !v.Field(i).IsZero() && f.Type != reflect.TypeFor[Pos]() {
 				b.WriteString(f.Name + ":")
 				b.value(v.Field(i))
 				b.WriteByte(' ')

@@ -1,4 +1,4 @@
-package pipeline
+package steps
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ import (
 type fanning interface {
 	step
 	// spread gives the events. An event without an id gets one that a repeat makes again.
-	spread(x *exec) ([]child, error)
+	spread(x *Exec) ([]child, error)
 }
 
 // child is an event that a step gives.
@@ -35,15 +35,15 @@ type claim struct {
 	stream event.Stream
 	expect eventstore.Expect
 	state  *handlers.State
-	table  *stateTable
+	table  *StateTable
 	def    *table.Def // the table's build before the handler was called
 	// base is how many events the unit had for the stream when the handler read it.
 	base int64
 }
 
-// fan is the part of an exec that only steps with several events use. Its zero value is that of a source event.
+// fan is the part of an Exec that only steps with several events use. Its zero value is that of a source event.
 type fan struct {
-	// used: there is something in it beside kept and ahead.
+	// used: there is something in it beside kept.
 	used bool
 	// trail leads from the source event to the one in hand: the steps that gave it, with its index in each.
 	trail string
@@ -54,34 +54,27 @@ type fan struct {
 	claim *claim
 	// made counts the unit's events by stream, once a handler has named one.
 	made   map[event.Stream]int64
-	states []unitState
+	states States
 	// claimed: an append of the unit expects what a handler has loaded.
 	claimed bool
-	// ahead are the units before this one in its batch, which are not committed yet.
-	ahead []pending
-	// tries is how many attempts an event of a relay has had, 0: one.
-	tries int
 	// dropped is why an event was dropped by a step that says so; unrouted names the branch that had no case for one.
 	dropped  error
 	unrouted string
 }
 
 // fresh makes it that of the next source event.
-func (x *exec) fresh() {
+func (x *Exec) fresh() {
 	x.ident, x.kept = "", 0
 	if x.used {
-		x.fan = fan{ahead: x.ahead}
+		x.fan = fan{}
 	}
 }
 
 // maxFan bounds the events that one source event may give.
 const maxFan = 10000
 
-// errUnrouted is errFiltered, of an event that fits no case of a branch.
-var errUnrouted = fmt.Errorf("no case of the branch fits: %w", errFiltered)
-
 // each takes every event that a step gives through the rest of the steps. One failure is the source event's.
-func (x *exec) each(s *framed, rest []framed, tapped bool) error {
+func (x *Exec) each(s *framed, rest []framed, tapped bool) error {
 	x.within = x.step(s.name)
 	x.used = true
 	children, err := s.many.spread(x)
@@ -92,7 +85,7 @@ func (x *exec) each(s *framed, rest []framed, tapped bool) error {
 	endStep(x.within, err)
 	x.within = nil
 	if tapped {
-		x.prog.taps.step(x, s.name, err)
+		x.prog.watcher.Step(x.prog.relay, s.name, &x.ev, err)
 	}
 	if err != nil {
 		return x.drop(s.failed(err))
@@ -120,7 +113,7 @@ func (x *exec) each(s *framed, rest []framed, tapped bool) error {
 		switch err := x.take(rest); {
 		case err == nil:
 			some = true
-		case errors.Is(err, errFiltered):
+		case errors.Is(err, ErrFiltered):
 		default:
 			if _, skipped := event.AsSkip(err); !skipped {
 				return err
@@ -129,19 +122,13 @@ func (x *exec) each(s *framed, rest []framed, tapped bool) error {
 	}
 	x.ev, x.trail, x.kept, x.claim = parent, trail, kept, claimed
 	if !some && len(x.appends) == 0 {
-		return errFiltered
+		return ErrFiltered
 	}
 	return nil // what was appended above the step stands
 }
 
-// dropError says that a step drops the event, and why.
-type dropError struct{ err error }
-
-func (e *dropError) Error() string { return e.err.Error() }
-func (e *dropError) Unwrap() error { return e.err }
-
 // drop notes an event that a step drops: it goes no further, and what else its source event gives goes on.
-func (x *exec) drop(err error) error {
+func (x *Exec) drop(err error) error {
 	var d *dropError
 	if !errors.As(err, &d) {
 		return err
@@ -149,7 +136,7 @@ func (x *exec) drop(err error) error {
 	if x.used = true; x.dropped == nil {
 		x.dropped = err
 	}
-	return errFiltered
+	return ErrFiltered
 }
 
 // forkStep is a branch.
@@ -163,7 +150,7 @@ type forkCase struct {
 }
 
 // branch takes the event through the first case that it fits.
-func (x *exec) branch(s *framed, _ []framed, tapped bool) error {
+func (x *Exec) branch(s *framed, _ []framed, tapped bool) error {
 	err := error(errUnrouted)
 	var steps []framed
 	for i := range s.fork.cases {
@@ -185,7 +172,7 @@ func (x *exec) branch(s *framed, _ []framed, tapped bool) error {
 		}
 	}
 	if tapped {
-		x.prog.taps.step(x, s.name, err)
+		x.prog.watcher.Step(x.prog.relay, s.name, &x.ev, err)
 	}
 	if err != nil {
 		if x.used = true; x.unrouted == "" {
@@ -216,9 +203,9 @@ func compileSplit(s *filter.Scope, c *config.Split) (*splitStep, error) {
 	return p, nil
 }
 
-func (p *splitStep) run(*exec) error { return nil }
+func (p *splitStep) run(*Exec) error { return nil }
 
-func (p *splitStep) spread(x *exec) ([]child, error) {
+func (p *splitStep) spread(x *Exec) ([]child, error) {
 	list, err := p.list.JSON(nil, x.view)
 	if err != nil {
 		return nil, event.PoisonAs(event.CodeExpression, fmt.Errorf("each: %w", err))

@@ -1,4 +1,4 @@
-package pipeline
+package steps
 
 import (
 	"errors"
@@ -22,20 +22,20 @@ type validateStep struct {
 // versionOf is where an event says its schema's version, where the YAML does not say.
 const versionOf = "metadata.dataversion"
 
-func (b *builder) validate(p *program, s *config.Step) (*validateStep, error) {
+func (t *Tree) validate(p *Program, s *config.Step) (*validateStep, error) {
 	c := s.Validate
 	v := &validateStep{invalid: c.Invalid, pass: c.Unknown == "pass"}
 	folder := c.Folder(s.Pos)
-	if v.set = b.sets[folder]; v.set == nil {
+	if v.set = t.sets[folder]; v.set == nil {
 		set, err := schemas.Load(os.DirFS(folder))
 		if err != nil {
 			return nil, fmt.Errorf("schema %s: %w", folder, err)
 		}
 		v.set = set
-		if b.sets == nil {
-			b.sets = map[string]*schemas.Set{}
+		if t.sets == nil {
+			t.sets = map[string]*schemas.Set{}
 		}
-		b.sets[folder] = set
+		t.sets[folder] = set
 	}
 	src := c.Version.Source
 	if src == "" {
@@ -49,7 +49,7 @@ func (b *builder) validate(p *program, s *config.Step) (*validateStep, error) {
 	return v, nil
 }
 
-func (v *validateStep) run(x *exec) error {
+func (v *validateStep) run(x *Exec) error {
 	version, err := v.version.Text(x.view)
 	if err != nil {
 		return event.PoisonAs(event.CodeExpression, fmt.Errorf("version: %w", err))
@@ -63,7 +63,7 @@ func (v *validateStep) run(x *exec) error {
 	case "drop":
 		return &dropError{err}
 	case "reject":
-		return &rejectError{event.PoisonAs(event.CodeRejected, err)}
+		return &RejectError{event.PoisonAs(event.CodeRejected, err)}
 	}
 	return event.PoisonAs(event.CodeRejected, err)
 }

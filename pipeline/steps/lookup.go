@@ -1,4 +1,4 @@
-package pipeline
+package steps
 
 import (
 	"context"
@@ -40,7 +40,7 @@ type lookupMemo struct {
 	rows *lru.Cache[string, []byte] // nil rows among them
 }
 
-func (b *builder) lookup(p *program, n *node) (*lookupStep, error) {
+func (t *Tree) lookup(p *Program, n *node) (*lookupStep, error) {
 	c := n.s.Lookup
 	l := &lookupStep{name: n.name, cfg: c, place: strings.Split(c.Place(), ".")}
 	for _, k := range c.Key {
@@ -51,29 +51,26 @@ func (b *builder) lookup(p *program, n *node) (*lookupStep, error) {
 		l.keys = append(l.keys, lookupKey{k.Name, v})
 	}
 	slices.SortFunc(l.keys, func(a, b lookupKey) int { return strings.Compare(a.column, b.column) })
-	i := slices.IndexFunc(b.plan.lookups, func(m *lookupMemo) bool { return m.name == n.name })
+	i := slices.IndexFunc(t.lookups, func(m *lookupMemo) bool { return m.name == n.name })
 	if i < 0 {
-		i = len(b.plan.lookups)
-		b.plan.lookups = append(b.plan.lookups, &lookupMemo{cfg: c, name: n.name})
+		i = len(t.lookups)
+		t.lookups = append(t.lookups, &lookupMemo{cfg: c, name: n.name})
 	}
-	l.memo = b.plan.lookups[i]
+	l.memo = t.lookups[i]
 	return l, nil
 }
 
-// openLookups finds the databases of the pipeline's lookups; their tables need not be there yet.
-func (p *pipe) openLookups() error {
-	for _, m := range p.plan.lookups {
-		find, err := p.env.lookupOf(p, m.name, m.cfg)
-		if err != nil {
-			return fmt.Errorf("step %s: %w", m.name, err)
-		}
-		m.find = find
-		m.rows = lru.New[string, []byte](m.cfg.Cache.Rows, m.cfg.Cache.TTL, p.now)
+func (m *lookupMemo) open(env *Env) error {
+	find, err := env.Lookup(m.name, m.cfg)
+	if err != nil {
+		return err
 	}
+	m.find = find
+	m.rows = lru.New[string, []byte](m.cfg.Cache.Rows, m.cfg.Cache.TTL, env.Now)
 	return nil
 }
 
-func (l *lookupStep) run(x *exec) error {
+func (l *lookupStep) run(x *Exec) error {
 	key := make(map[string]string, len(l.keys))
 	var id strings.Builder
 	known := true
@@ -120,14 +117,14 @@ func (l *lookupStep) run(x *exec) error {
 	return nil
 }
 
-func (l *lookupStep) row(x *exec, id string, key map[string]string) ([]byte, error) {
+func (l *lookupStep) row(x *Exec, id string, key map[string]string) ([]byte, error) {
 	if row, ok := l.memo.rows.Get(id); ok {
 		return row, nil
 	}
 	row, err := l.memo.find(x.ctx, key)
 	if err != nil {
 		if x.ctx.Err() != nil {
-			return nil, errStopped
+			return nil, ErrStopped
 		}
 		return nil, err
 	}
@@ -153,8 +150,8 @@ func (l *lookupStep) words(key map[string]string) string {
 	return strings.Join(out, ", ")
 }
 
-// rowsOf is the Lookup that reads a table.
-func rowsOf(tables table.Store, c *config.Lookup) Lookup {
+// Rows is the Lookup that reads a table.
+func Rows(tables table.Store, c *config.Lookup) Lookup {
 	return func(ctx context.Context, key map[string]string) ([]byte, error) {
 		def, rows, err := tables.Query(ctx, table.Query{Table: c.Table, Equal: key, Limit: 2})
 		var unknown *table.UnknownError

@@ -1,11 +1,81 @@
-package pipeline
+package steps
 
 import (
 	"fmt"
 	"slices"
 
 	"github.com/leatdev/leat/config"
+	"github.com/leatdev/leat/pipeline/filter"
+	"github.com/leatdev/leat/pipeline/schemas"
 )
+
+// Tree is the steps of a pipeline in their places. What is compiled of them shares their handlers and lookups.
+type Tree struct {
+	// Log: what the targets take was read from a log, the pipeline's own or, where it Follows, that of its source.
+	Log bool
+	// Follows: the pipeline appends nothing and its source is a log, which the targets read by themselves: nothing is taken in.
+	Follows bool
+
+	pipeline string
+	all      []*node
+	intake   []*node // up to the last append; without a log above the first target
+	ways     []way
+	roots    filter.Roots // of the intake
+	ownLog   bool         // the source reads the log that is appended to
+	retry    *config.Retry
+	wrong    func(step string, err error)
+	handles  []*handleStep
+	lookups  []*lookupMemo
+	sets     map[string]*schemas.Set // by folder
+}
+
+// New puts a pipeline's steps in their places: list is what runs for c. Wrong is told of a value of the wrong type under a
+// condition, which made it false; many goroutines may call it.
+func New(c *config.Pipeline, list []config.Step, wrong func(step string, err error)) *Tree {
+	t := &Tree{pipeline: c.Name, all: nodesOf(list), roots: filter.Event, retry: &c.Retry, wrong: wrong}
+	t.Log = lastIn(t.all) >= 0
+	if sel, ok := c.LogSelection(); ok {
+		t.Follows, t.Log, t.ownLog = !t.Log, true, sel.Store == c.Store
+		t.roots |= filter.Log
+	}
+	switch {
+	case t.Follows:
+		t.ways = []way{{rest: t.all}}
+	case t.Log:
+		t.findWays(t.all, nil, false, false)
+		t.intake = upToLast(t.all)
+	default:
+		cut := firstTarget(t.all)
+		t.intake = t.all[:cut]
+		t.ways = []way{{rest: t.all[cut:]}}
+	}
+	return t
+}
+
+// Targets gives the steps that write to targets, in the order of the file.
+func (t *Tree) Targets() []*config.Step {
+	var out []*config.Step
+	walk(t.all, func(n *node) {
+		if n.target() {
+			out = append(out, n.s)
+		}
+	})
+	return out
+}
+
+// Waiting gives the steps of the intake that wait for others: handlers and lookups.
+func (t *Tree) Waiting() []*config.Step {
+	var out []*config.Step
+	walk(t.intake, func(n *node) {
+		if n.s.Handle != nil || n.s.Lookup != nil {
+			out = append(out, n.s)
+		}
+	})
+	return out
+}
+
+// FirstTarget gives the index of the first step that is a target, or has one in a case; the list's length where none is.
+func FirstTarget(list []config.Step) int { return firstTarget(nodesOf(list)) }
 
 // node is a step in its place, with the name that it has in its pipeline.
 type node struct {
@@ -96,13 +166,13 @@ func firstTarget(list []*node) int {
 
 // findWays finds the last append on each way through the steps, and what lies behind it. After is what follows the list.
 // An append in a case with steps behind it there has an origin of its own, by which those steps know their events.
-func (b *builder) findWays(list, after []*node, inCase, own bool) {
+func (t *Tree) findWays(list, after []*node, inCase, own bool) {
 	last := lastIn(list)
 	for i, n := range list {
 		if i == last {
 			continue
 		}
-		walk([]*node{n}, func(n *node) { n.origin = b.pipeline + "/" + n.name })
+		walk([]*node{n}, func(n *node) { n.origin = t.pipeline + "/" + n.name })
 	}
 	if last < 0 {
 		return
@@ -112,16 +182,16 @@ func (b *builder) findWays(list, after []*node, inCase, own bool) {
 	rest := slices.Concat(behind, after)
 	if n.s.Append == nil {
 		for i := range n.cases {
-			b.findWays(n.cases[i].steps, rest, true, own)
+			t.findWays(n.cases[i].steps, rest, true, own)
 		}
 		return
 	}
-	n.last, n.origin = true, b.pipeline
+	n.last, n.origin = true, t.pipeline
 	if own {
 		n.origin += "/" + n.name
 	}
-	if !slices.ContainsFunc(b.ways, func(w way) bool { return w.origin == n.origin }) {
-		b.ways = append(b.ways, way{n.origin, rest})
+	if !slices.ContainsFunc(t.ways, func(w way) bool { return w.origin == n.origin }) {
+		t.ways = append(t.ways, way{n.origin, rest})
 	}
 }
 
@@ -144,10 +214,10 @@ func upToLast(list []*node) []*node {
 
 // prune leaves what leads to the kept targets: without the other targets, and without steps behind which none of them comes.
 // Later says that one comes behind the list.
-func prune(list []*node, keep map[*node]int, later bool) (out []*node, some bool) {
+func prune(list []*node, keep map[*config.Step]int, later bool) (out []*node, some bool) {
 	for i := len(list) - 1; i >= 0; i-- {
 		n := list[i]
-		switch _, kept := keep[n]; {
+		switch _, kept := keep[n.s]; {
 		case kept:
 			some = true
 		case n.target():
