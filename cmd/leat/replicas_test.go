@@ -46,6 +46,7 @@ pipelines:
     steps:
       - append: { stream: "ping/{{ data.key }}" }
       - project: { table: pings, key: { key: data.key }, add: { n: 1 } }
+      - project: { table: counted, inline: true, key: { key: data.key }, add: { n: 1 } }
       - { name: out, from: start, forward: { http: { url: "${HOOK}/bus", allow_private: true } } }
   ticks:
     source: { schedule: { cron: "@every 1s", missed: all } }
@@ -447,6 +448,7 @@ func (f *fleet) check() {
 	f.Logf("%d events in the log: %d from the file, %d acknowledged on the buses, %d ticks; %d deliveries", v.Events, want, acked, len(ticks), f.hook.got)
 	f.rows("totals", "order_id", []string{"total", "n"}, totals)
 	f.rows("pings", "key", []string{"n"}, pings)
+	f.rows("counted", "key", []string{"n"}, pings)
 	for path, log := range byPath {
 		f.inOrder(path, log)
 	}

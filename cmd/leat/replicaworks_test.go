@@ -25,7 +25,8 @@ func TestReplicasAtWork(t *testing.T) {
 	f := startFleet(t)
 	f.progress("start")
 	f.pauseAndKill()
-	f.rebuildAndKill()
+	f.rebuildAndKill("files", "totals")
+	f.rebuildAndKill("bus", "counted") // inline: all three write it
 	f.replayAndKill()
 	f.progress("all is back")
 	f.finish()
@@ -103,19 +104,19 @@ func (f *fleet) pauseAndKill() {
 	f.progress("resumed")
 }
 
-// live gives the live table totals, and how many events it counts.
-func (f *fleet) live() (i table.Info, n int64) {
+// live gives a live table, and how many events it counts.
+func (f *fleet) live(name string) (i table.Info, n int64) {
 	f.Helper()
 	infos, err := f.store.Tables().Tables(f.Context())
 	if err != nil {
 		f.Fatal(err)
 	}
 	for _, x := range infos {
-		if x.Def.Name == "totals" && x.Live {
+		if x.Def.Name == name && x.Live {
 			i = x
 		}
 	}
-	def, rows, err := f.store.Tables().Query(f.Context(), table.Query{Table: "totals"})
+	def, rows, err := f.store.Tables().Query(f.Context(), table.Query{Table: name})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -145,12 +146,12 @@ func (f *fleet) client(i int) *client.Client {
 	return c
 }
 
-func (f *fleet) rebuildAndKill() {
+func (f *fleet) rebuildAndKill(pipeline, name string) {
 	f.Helper()
-	was, least := f.live()
+	was, least := f.live(name)
 	f.until("a replica has begun the rebuild", func() bool {
 		for i := range f.replicas {
-			_, err := f.client(i).Rebuild(f.Context(), control.Rebuild{Table: "totals", Throttle: float64(max(2500, least/2))})
+			_, err := f.client(i).Rebuild(f.Context(), control.Rebuild{Table: name, Throttle: float64(max(2500, least/2))})
 			var p *wire.Problem
 			if err == nil {
 				return true
@@ -163,7 +164,7 @@ func (f *fleet) rebuildAndKill() {
 	owner := f.worker("rebuild")
 	f.replicas[owner].kill()
 	f.until("another has built the table anew", func() bool {
-		i, n := f.live()
+		i, n := f.live(name)
 		if n >= 0 && n < least {
 			f.Errorf("the table counts %d events, and had counted %d: what is in place was not whole", n, least)
 		}
@@ -171,7 +172,7 @@ func (f *fleet) rebuildAndKill() {
 		return i.Def.Build != was.Def.Build && i.Building == 0
 	})
 	f.start(owner)
-	f.until("nothing is left to do", func() bool { return !f.kept("$leat/rebuild ") })
+	f.until("nothing is left to do", func() bool { return !f.kept(pipeline, "$leat/rebuild ") })
 }
 
 // worker waits until a work of a kind is under way, and tells by whom: the seats that come back to a pipeline that has
@@ -192,10 +193,10 @@ func (f *fleet) worker(kind string) (who int) {
 	return who
 }
 
-// kept reports whether the store has a work of a kind that is to go on.
-func (f *fleet) kept(kind string) bool {
+// kept reports whether the store has a work of a kind of a pipeline that is to go on.
+func (f *fleet) kept(pipeline, kind string) bool {
 	f.Helper()
-	all, err := f.store.Cursors(f.Context(), "files")
+	all, err := f.store.Cursors(f.Context(), pipeline)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -234,7 +235,7 @@ func (f *fleet) replayAndKill() {
 	}
 	worker := f.worker("replay")
 	f.replicas[worker].kill()
-	f.until("another has sent the rest", func() bool { return !f.kept("$leat/replay ") })
+	f.until("another has sent the rest", func() bool { return !f.kept("files", "$leat/replay ") })
 	f.start(worker)
 	f.hook.mu.Lock()
 	defer f.hook.mu.Unlock()
