@@ -31,6 +31,8 @@ type dryRun struct {
 	out    *bufio.Writer
 	stores map[string]eventstore.Store
 	bases  map[string]eventstore.Store // what is read; none where there is no store yet
+	// databases are those of tables that do not lie beside a store; nil: one that cannot be read.
+	databases map[string]table.Database
 }
 
 // would is one line of a dry run.
@@ -59,10 +61,11 @@ func (a *app) dryRun(cfg *config.Config, o *pipeline.Options) (*dryRun, error) {
 			a.say("leat: %s takes events from others, who are told that they were accepted", p.Name)
 		}
 	}
-	d := &dryRun{out: bufio.NewWriter(a.out), stores: map[string]eventstore.Store{}, bases: map[string]eventstore.Store{}}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Tables)) {
-		if in := cfg.Tables[name].In; in != "" {
-			a.say("leat: dry run: the table %s lies in the database %s, which is not read: it begins empty", name, in)
+	d := &dryRun{out: bufio.NewWriter(a.out), stores: map[string]eventstore.Store{}, bases: map[string]eventstore.Store{}, databases: map[string]table.Database{}}
+	elsewhere := map[string]string{}
+	for name, t := range cfg.Tables {
+		if t.In != "" {
+			elsewhere[name] = t.In
 		}
 	}
 	cfg.Tables = config.InStores(cfg.Tables)
@@ -80,7 +83,7 @@ func (a *app) dryRun(cfg *config.Config, o *pipeline.Options) (*dryRun, error) {
 			return kept{st}, nil
 		}
 		d.bases[name] = base
-		over := newDryStore(st, base, anew(cfg, name))
+		over := newDryStore(st, base, a.readElsewhere(ctx, d, cfg, base.Tables(), elsewhere), anew(cfg, name))
 		d.stores[name] = over
 		return over, nil
 	}
@@ -160,6 +163,11 @@ func (d *dryRun) report(ctx context.Context) error {
 			errs = append(errs, over.Store.Close(), over.base.Close())
 		} else {
 			errs = append(errs, d.stores[name].Close())
+		}
+	}
+	for _, db := range d.databases {
+		if db != nil {
+			errs = append(errs, db.Close())
 		}
 	}
 	return errors.Join(append(errs, d.out.Flush())...)

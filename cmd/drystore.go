@@ -34,9 +34,9 @@ type dryStore struct {
 // fetchedFrom is the origin of events from below: no pipeline is called so.
 const fetchedFrom = "$stored"
 
-func newDryStore(memory, base eventstore.Store, anew map[string]bool) *dryStore {
+func newDryStore(memory, base eventstore.Store, tables table.Store, anew map[string]bool) *dryStore {
 	return &dryStore{Store: memory, base: base, fetched: map[event.Stream]bool{}, until: map[event.Stream]int64{},
-		tables: &dryTables{Store: memory.Tables(), base: base.Tables(), anew: anew, gone: map[string]bool{}}}
+		tables: &dryTables{Store: memory.Tables(), base: tables, anew: anew, gone: map[string]bool{}}}
 }
 
 // openBase opens the store of a dry run for reading; nil with words where there is none to read.

@@ -43,7 +43,7 @@ func TestDryStore(t *testing.T) {
 	must(base.Tables().Apply(ctx, &table.Write{Def: def, Put: []table.Row{row("a", 1), row("b", 2), row("c", 3)}}))
 	add(base, fetchPage+5, nil, eventstore.Any, "old")
 
-	s := newDryStore(above, base, nil)
+	s := newDryStore(above, base, base.Tables(), nil)
 	_, err = s.Tables().Ensure(ctx, def, "d", "r", "")
 	must(err)
 	revisions := func(o eventstore.ReadOptions) (out []int64) {

@@ -34,3 +34,18 @@ func Open(ctx context.Context, p config.Plugin) (Database, error) {
 	}
 	return r.Open.(opener)(ctx, p.Config)
 }
+
+// Readable is implemented by the YAML of backends that can be opened for reading alone.
+type Readable interface {
+	// OpenReading opens the database and neither makes nor changes anything; writes fail. fs.ErrNotExist: there is none.
+	OpenReading(ctx context.Context) (Database, error)
+}
+
+// OpenReading opens the database that a plugin key names for reading alone.
+func OpenReading(ctx context.Context, p config.Plugin) (Database, error) {
+	c, ok := p.Config.(Readable)
+	if !ok {
+		return nil, fmt.Errorf("table: a database %q cannot be opened for reading alone", p.Name)
+	}
+	return c.OpenReading(ctx)
+}

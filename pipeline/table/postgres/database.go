@@ -107,12 +107,25 @@ type Database struct {
 // Open opens tables in a schema ("": leat) of a database, which are made where they are missing. What is committed is
 // on the server's disk. Nothing is parked there. An outage is event.Unavailable.
 func Open(ctx context.Context, dsn, schema string) (*Database, error) {
+	return open(ctx, dsn, schema, false)
+}
+
+// OpenReading opens them for reading alone: nothing is made, and the server refuses what would change anything. A schema
+// that is not there has no tables.
+func OpenReading(ctx context.Context, dsn, schema string) (*Database, error) {
+	return open(ctx, dsn, schema, true)
+}
+
+func open(ctx context.Context, dsn, schema string, reading bool) (*Database, error) {
 	if schema == "" {
 		schema = "leat"
 	}
 	conf, err := ParseDSN(dsn, schema)
 	if err != nil {
 		return nil, err
+	}
+	if reading {
+		conf.RuntimeParams["default_transaction_read_only"] = "on"
 	}
 	pc, err := pgxpool.ParseConfig("")
 	if err != nil {
@@ -124,14 +137,21 @@ func Open(ctx context.Context, dsn, schema string) (*Database, error) {
 		return nil, fmt.Errorf("postgres: open %s: %w", Target(conf, schema), err)
 	}
 	d := &Database{pool: pool}
-	if err := d.prepare(ctx, schema); err != nil {
+	if reading {
+		err = pool.Ping(ctx)
+	} else {
+		err = d.prepare(ctx, schema)
+	}
+	if err != nil {
 		pool.Close()
 		if Outage(err) {
 			err = event.Unavailable(0, err)
 		}
 		return nil, fmt.Errorf("postgres: open %s: %w", Target(conf, schema), err)
 	}
-	d.Store = New(pool, d.transact, nil)
+	if d.Store = New(pool, d.transact, nil); reading {
+		d.Store = New(pool, nil, nil)
+	}
 	return d, nil
 }
 

@@ -116,3 +116,48 @@ func park(ctx context.Context, c postgres.Conn, park []poison.Entry, unpark []in
 	}
 	return nil
 }
+
+// Opened for reading alone, nothing is made and nothing can be written.
+func TestOpenReading(t *testing.T) {
+	dsn, schema := pgtest.Shared(t).DSN(), pgtest.Schema()
+	reading := func() *postgres.Database {
+		d, err := postgres.OpenReading(t.Context(), dsn, schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		return d
+	}
+	d := &table.Def{Name: "totals", Version: 1, Key: []string{"id"}, Columns: []table.Column{{Name: "id", Type: table.Text}}}
+	early := reading()
+	var unknown *table.UnknownError
+	if _, _, err := early.Query(t.Context(), table.Query{Table: "totals"}); !errors.As(err, &unknown) {
+		t.Errorf("before there is a schema: %v", err)
+	}
+	if _, err := early.Ensure(t.Context(), d, "d", "r", "l"); err == nil {
+		t.Error("it makes a table")
+	}
+	w := open(t, schema)
+	if _, err := w.Ensure(t.Context(), d, "d", "r", "l"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Apply(t.Context(), &table.Write{Def: d, Put: []table.Row{{"a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	_, rows, err := reading().Query(t.Context(), table.Query{Table: "totals"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for row, err := range rows {
+		if n++; err != nil || row[0] != "a" {
+			t.Error(row, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d rows", n)
+	}
+	if err := early.Apply(t.Context(), &table.Write{Def: d, Put: []table.Row{{"b"}}}); err == nil {
+		t.Error("it writes")
+	}
+}

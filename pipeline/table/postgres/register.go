@@ -38,3 +38,12 @@ func openPlugin(ctx context.Context, s Settings) (table.Database, error) {
 	}
 	return d, nil
 }
+
+// OpenReading implements table.Readable.
+func (s Settings) OpenReading(ctx context.Context) (table.Database, error) {
+	d, err := OpenReading(ctx, s.DSN.Reveal(), s.Schema)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}

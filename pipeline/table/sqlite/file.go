@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 )
 
@@ -46,6 +47,26 @@ func OpenFile(ctx context.Context, path string) (*File, error) {
 	return f, nil
 }
 
+// OpenFileReading opens a SQLite file that is there (else fs.ErrNotExist) for reading alone.
+func OpenFileReading(ctx context.Context, path string) (*File, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("table: %w", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("table: open %s: %w", path, err)
+	}
+	q := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)", "query_only(1)", "temp_store(memory)"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("table: open %s: %w", path, err)
+	}
+	if err := db.PingContext(ctx); err != nil {
+		return nil, fmt.Errorf("table: open %s: %w", path, errors.Join(err, db.Close()))
+	}
+	return &File{Store: New(db, nil, nil), readers: db}, nil
+}
+
 // transact is a WriteFunc.
 func (f *File) transact(ctx context.Context, fn func(Conn) error) error {
 	tx, err := f.writer.BeginTx(ctx, nil)
@@ -59,4 +80,10 @@ func (f *File) transact(ctx context.Context, fn func(Conn) error) error {
 }
 
 // Close waits for what is under way and closes the file.
-func (f *File) Close() error { return errors.Join(f.readers.Close(), f.writer.Close()) }
+func (f *File) Close() error {
+	err := f.readers.Close()
+	if f.writer != nil { // it was not opened for reading alone
+		err = errors.Join(err, f.writer.Close())
+	}
+	return err
+}

@@ -25,3 +25,12 @@ func openPlugin(ctx context.Context, s Settings) (table.Database, error) {
 	}
 	return f, nil
 }
+
+// OpenReading implements table.Readable.
+func (s Settings) OpenReading(ctx context.Context) (table.Database, error) {
+	f, err := OpenFileReading(ctx, s.Path)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
