@@ -46,8 +46,8 @@ func (Named[T]) named() {}
 
 // TestGiven is what is there before the pipeline starts.
 type TestGiven struct {
-	Streams []Named[[]TestEvent] `yaml:"streams,omitempty" doc:"events of streams (type/id), from revision 1 on"`
-	Tables  []Named[[]JSON]      `yaml:"tables,omitempty" doc:"rows of tables: maps of columns"`
+	Streams []Named[[]TestStored] `yaml:"streams,omitempty" doc:"events of streams (type/id), from revision 1 on"`
+	Tables  []Named[[]JSON]       `yaml:"tables,omitempty" doc:"rows of tables: maps of columns"`
 }
 
 // TestStep is one step of a test: stubs are set, events come in, the clock moves, and what is there then is compared.
@@ -71,6 +71,12 @@ type TestEvent struct {
 	Time     string `yaml:"time,omitempty" doc:"its time, RFC 3339; default: the clock's"`
 	Data     JSON   `yaml:"data,omitempty" doc:"its payload"`
 	Metadata JSON   `yaml:"metadata,omitempty" doc:"what its transport says beside it: a map"`
+}
+
+// TestStored is an event that is in a stream already.
+type TestStored struct {
+	TestEvent `yaml:",inline"`
+	Origin    string `yaml:"origin,omitempty" doc:"the pipeline that appended it, or PIPELINE/STEP; default: the one whose events the pipeline under test reads (event_log with one of origins), else none" example:"orders"`
 }
 
 // TestStub stands in for a sink, a handler or a lookup.

@@ -85,16 +85,26 @@ func (c scope) testCount(n *yaml.Node, v reflect.Value) bool {
 	return true
 }
 
-// fail notes an error at a place; with a field's name at that field's value.
+// fail notes an error at a place; with a field's name at that field's value, with a
+// space and a word behind it at the item of that field's list.
 func (t *testDecoder) fail(p Pos, field string, code Code, message, hint string) {
 	at, ok := t.places[p]
 	if !ok {
 		return
 	}
 	n := at.n
+	field, item, listed := strings.Cut(field, " ")
 	if field != "" {
 		if m, ok := at.member(n, field); ok {
 			n, at.scope = deref(m.val), at.in(field)
+		}
+	}
+	if listed && n.Kind == yaml.SequenceNode {
+		for i, c := range n.Content {
+			if c = deref(c); c.Value == item {
+				n, at.scope = c, at.item(i)
+				break
+			}
 		}
 	}
 	at.fail(n, code, message, hint)
@@ -123,7 +133,10 @@ func (t *testDecoder) check(x *Test) {
 		if _, err := event.ParseStream(s.Name); err != nil {
 			t.fail(s.Pos, "", CodeBadValue, fmt.Sprintf("a stream is written type/id, got %q", s.Name), "")
 		}
-		t.events(s.Value)
+		for i := range s.Value {
+			t.events([]TestEvent{s.Value[i].TestEvent})
+			t.origin(&s.Value[i], under)
+		}
 	}
 	t.tables(x.Given.Tables)
 	t.stubs(x.Stubs, under)
@@ -177,9 +190,9 @@ func (t *testDecoder) underTest(x *Test) []*Pipeline {
 		p := find(name)
 		switch {
 		case p == nil:
-			t.fail(x.Pos, "with", CodeUnknownName, fmt.Sprintf("no pipeline is called %q", name), suggestOr(name, names, "pipelines: "))
+			t.fail(x.Pos, "with "+name, CodeUnknownName, fmt.Sprintf("no pipeline is called %q", name), suggestOr(name, names, "pipelines: "))
 		case slices.Contains(out, p):
-			t.fail(x.Pos, "with", CodeDuplicateName, fmt.Sprintf("the pipeline %q runs already", name), "")
+			t.fail(x.Pos, "with "+name, CodeDuplicateName, fmt.Sprintf("the pipeline %q runs already", name), "")
 		default:
 			out = append(out, p)
 		}
@@ -196,6 +209,26 @@ func (t *testDecoder) events(list []TestEvent) {
 		if k := e.Metadata.Kind; k != NotGiven && k != JSONObject {
 			t.fail(e.Metadata.Pos, "", CodeWrongType, "metadata wants a map", "")
 		}
+	}
+}
+
+// origin fills in what the pipeline under test reads, where that is one pipeline's events, and checks what is given.
+func (t *testDecoder) origin(e *TestStored, under []*Pipeline) {
+	if e.Origin == "" {
+		if len(under) > 0 {
+			if s, reads := under[0].LogSelection(); reads && len(s.Origins) == 1 {
+				e.Origin = s.Origins[0]
+			}
+		}
+		return
+	}
+	var known []string
+	for _, p := range t.cfg.Pipelines {
+		known = append(known, p.Name)
+	}
+	name, _, _ := strings.Cut(e.Origin, "/")
+	if near := nearest(name, known); !contains(known, name) && near != "" {
+		t.fail(e.Pos, "origin", CodeUnknownName, fmt.Sprintf("no pipeline is called %q", name), fmt.Sprintf("did you mean %q?", near))
 	}
 }
 

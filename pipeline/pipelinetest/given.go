@@ -54,13 +54,16 @@ func (w *world) streams(ctx context.Context, st eventstore.Store) error {
 		if err != nil {
 			return err
 		}
-		u := &eventstore.Unit{Appends: []eventstore.Append{{Stream: stream}}}
+		u := &eventstore.Unit{}
 		for i := range s.Value {
-			e := w.made(&s.Value[i])
+			e := w.made(&s.Value[i].TestEvent)
 			if s.Value[i].ID == "" {
 				e.ID = "given-" + e.ID
 			}
-			u.Appends[0].Events = append(u.Appends[0].Events, e)
+			u.Appends = append(u.Appends, eventstore.Append{Stream: stream, Origin: s.Value[i].Origin, Events: []event.Event{e}})
+		}
+		if len(u.Appends) == 0 {
+			continue
 		}
 		if err := st.Commit(ctx, []*eventstore.Unit{u}, eventstore.CommitOptions{}); err != nil {
 			return fmt.Errorf("given stream %s: %w", s.Name, err)
