@@ -302,12 +302,13 @@ func (a *app) showParked(e *poison.Entry, p *place) error {
 		a.say("\nNext: it is sent again when the pipeline runs.")
 	default:
 		id := strconv.FormatInt(e.ID, 10) + p.again()
+		wide := len("retry ") + len(id)
 		a.say("\nNext, one of")
 		if e.Relay == "" {
-			a.say("  leat poison edit %-20s mend the payload", id)
+			a.say("  leat poison %-*s   mend the payload", wide, "edit "+id)
 		}
-		a.say("  leat poison retry %-19s send it again", id)
-		a.say("  leat poison drop %-20s give it up", id)
+		a.say("  leat poison %-*s   send it again", wide, "retry "+id)
+		a.say("  leat poison %-*s   give it up", wide, "drop "+id)
 	}
 	return nil
 }

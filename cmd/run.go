@@ -136,11 +136,11 @@ func (a *app) run(ctx context.Context, files []string, r *running) error {
 		select {
 		case <-d.Started():
 			server.Attach(daemonOf(soft, d))
+			told := []any{"pipelines", len(cfg.Pipelines), "hash", d.ConfigHash()}
 			if listening != nil {
-				log.Info("ready", "address", listening.Addr().String(), "pipelines", len(cfg.Pipelines))
-			} else {
-				log.Info("ready", "pipelines", len(cfg.Pipelines))
+				told = append([]any{"address", listening.Addr().String()}, told...)
 			}
+			log.Info("ready", told...)
 		case <-ended:
 		}
 	}()

@@ -13,6 +13,7 @@ import (
 	"github.com/leatdev/leat/config"
 	"github.com/leatdev/leat/pipeline"
 	"github.com/leatdev/leat/pipeline/control"
+	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/eventstore/client"
 	"github.com/leatdev/leat/pipeline/telemetry"
 )
@@ -100,6 +101,9 @@ Without a daemon the pipeline files say how; asking for the same again goes on w
 			if ask.Throttle < 0 {
 				return usagef("--throttle is events a second, more than 0")
 			}
+			if backwards(ask.From, ask.To) {
+				return usagef("--to %s is before --from %s", ask.To, ask.From)
+			}
 			run := func(ask control.Replay) (control.Work, error) {
 				return a.work(c.Context(), &p,
 					func(ctx context.Context, c *client.Client) (control.Work, error) { return c.Replay(ctx, ask) },
@@ -145,6 +149,19 @@ Without a daemon the pipeline files say how; asking for the same again goes on w
 	f.BoolVar(&ask.DryRun, "dry-run", false, "count what would be sent, and send nothing")
 	f.BoolVar(&yes, "yes", false, "send them")
 	return c
+}
+
+// backwards reports whether the last of two places, both positions or both times, is before the first.
+func backwards(from, to string) bool {
+	a, errA := eventstore.ParsePlace(from)
+	b, errB := eventstore.ParsePlace(to)
+	switch {
+	case errA != nil || errB != nil || from == "" || to == "":
+		return false
+	case !a.Time.IsZero() && !b.Time.IsZero():
+		return b.Time.Before(a.Time)
+	}
+	return a.Position > 0 && b.Position > 0 && b.Position < a.Position
 }
 
 // work lets a daemon do something long, or does it at rest, and shows how it goes: a bar on a terminal, with --json a

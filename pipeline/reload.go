@@ -65,6 +65,13 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (control.Reload
 	return out, nil
 }
 
+// ConfigHash gives the hash over what the files mean by which the daemon runs, as leat_config_info has it.
+func (d *Daemon) ConfigHash() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.loaded.Hash
+}
+
 // NotReloaded notes that a configuration could not even be read.
 func (d *Daemon) NotReloaded(why error) {
 	d.mu.Lock()

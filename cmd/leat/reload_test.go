@@ -100,6 +100,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal("the pipeline does not work")
 	}
 	was := hash()
+	poll(t, c, "the log names the configuration that runs", func() bool { return strings.Contains(c.stderr.String(), was) })
 	for i, step := range []struct {
 		name   string
 		change func(text string)
