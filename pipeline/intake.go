@@ -257,7 +257,7 @@ var errStopped = steps.ErrStopped
 
 func (p *pipe) settle(b *event.Batch, i int, o event.Outcome, err error) {
 	if o == event.Poisoned && err != nil && event.Code(err) == "" {
-		err = event.WithCode(codeOf(err), err) // the source tells its sender by the code, which the store's errors do not carry
+		err = event.WithCode(steps.Code(err), err) // the source tells its sender by the code, which the store's errors do not carry
 	}
 	p.counts.settle(o, 1)
 	b.Settle(i, o, err)
