@@ -278,10 +278,27 @@ func (p *pipe) done(d *pending, o event.Outcome) {
 	}
 }
 
+// flushDue is flushPlaces where a second has gone by since the last time. It does not wait for one that is under way,
+// which lasts as long as the store cannot write: what is noted since goes with the next.
+func (p *pipe) flushDue() {
+	if !p.places.due(p.now()) {
+		return
+	}
+	select {
+	case p.flushing <- struct{}{}:
+		p.flush()
+	default:
+	}
+}
+
 // flushPlaces commits the places that no unit has carried.
 func (p *pipe) flushPlaces() {
-	p.flushing.Lock() // an older place must not follow a newer one
-	defer p.flushing.Unlock()
+	p.flushing <- struct{}{} // an older place must not follow a newer one
+	p.flush()
+}
+
+func (p *pipe) flush() {
+	defer func() { <-p.flushing }()
 	if err := p.syncSinks(); err != nil {
 		p.fail(err)
 		return

@@ -45,6 +45,32 @@ func TestCursorMovesOverFilteredEvents(t *testing.T) {
 	})
 }
 
+// TestASlowSaveHoldsNobodyUp: while the store cannot write, one batch waits to save its place, and not each one behind it.
+func TestASlowSaveHoldsNobodyUp(t *testing.T) {
+	yaml := strings.Replace(numbered("{ feed: { ordered: true, cursor: true }, order_by: data.order_id }", ""), "    steps:", "    steps:\n      - filter: data.amount > 0", 1)
+	run(t, yaml, func(r *rig) {
+		f := r.start().feed()
+		r.store.breaks(func(string) error { return eventstore.ErrUnavailable }, nil)
+		var last *sent
+		for _, lane := range []string{"a", "b", "c", "d"} {
+			last = f.send(order(lane+"-1", lane, 0))
+			last.is("filtered")
+			r.wait()
+			sleepFor(2 * time.Second)
+		}
+		select {
+		case <-last.m.Acked():
+		default:
+			t.Error("the last batch is settled, and its message is not")
+		}
+		same(r, "cursor", r.cursor(), "")
+		r.store.breaks(nil, nil)
+		r.drain()
+		r.ok()
+		same(r, "cursor", r.cursor(), "4")
+	})
+}
+
 // TestCursorNeverPassesARefusedUnit is for the batch that waits for another attempt when the stop comes: neither those
 // behind it, nor filtered ones, may carry the cursor past it.
 func TestCursorNeverPassesARefusedUnit(t *testing.T) {

@@ -31,9 +31,7 @@ func (p *pipe) direct(b *event.Batch, w *work) {
 	}
 	if b.Cursor != nil && len(b.Events) > 0 && !b.Released() {
 		p.places.note(b.Cursor(len(b.Events) - 1))
-		if p.places.due(p.now()) {
-			p.flushPlaces()
-		}
+		p.flushDue()
 	}
 }
 

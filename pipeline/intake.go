@@ -36,8 +36,8 @@ func (p *pipe) handle(m *message.Message) error {
 	pass.pass()
 	stay.part()
 	<-b.Done()
-	if p.frontier.done(b); p.lanes && p.places.due(p.now()) {
-		p.flushPlaces()
+	if p.frontier.done(b); p.lanes {
+		p.flushDue()
 	}
 	if b.Released() {
 		m.Nack()
@@ -231,9 +231,7 @@ func (p *pipe) passedOver(b *event.Batch, w *work) {
 		return
 	}
 	p.places.note(b.Cursor(n - 1))
-	if p.places.due(p.now()) {
-		p.flushPlaces()
-	}
+	p.flushDue()
 }
 
 // release gives back every event of the batch that has no outcome yet, and with it all that comes behind it in order.

@@ -66,7 +66,7 @@ type pipe struct {
 	room      *room
 	counts    counts
 	places    places
-	flushing  sync.Mutex
+	flushing  chan struct{} // held by who saves places
 	frontier  *frontier
 	laneState lanes
 	// streams are held by units that run again after a conflict.
@@ -130,7 +130,7 @@ type environment struct {
 func newPipe(c *config.Pipeline, store eventstore.Store, env environment) (*pipe, error) {
 	p := &pipe{
 		cfg: c, store: store, env: env, now: env.now, clock: env.clock, log: env.log.With("pipeline", c.Name), metrics: env.metrics.Pipeline(c.Name),
-		reader: store, envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), retried: make(chan struct{}), directTurn: make(chan struct{}, 1), noMore: make(chan struct{}), started: make(chan struct{}), state: "starting",
+		reader: store, envelope: c.Source.EnvelopeOf(), retryWake: make(chan struct{}, 1), retried: make(chan struct{}), directTurn: make(chan struct{}, 1), flushing: make(chan struct{}, 1), noMore: make(chan struct{}), started: make(chan struct{}), state: "starting",
 	}
 	p.counts.metrics = p.metrics
 	p.copies = newCopies(p)
