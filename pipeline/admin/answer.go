@@ -50,6 +50,7 @@ const linesType = "application/x-ndjson"
 type lines struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	out     stalling
 	buf     *bufio.Writer
 	kind    string // content type; "" is NDJSON
 	started bool
@@ -57,7 +58,8 @@ type lines struct {
 
 func newLines(w http.ResponseWriter) *lines {
 	l := &lines{w: w, control: http.NewResponseController(w)}
-	l.buf = bufio.NewWriterSize(stalling{w, l.control}, 64<<10)
+	l.out = stalling{w, l.control}
+	l.buf = bufio.NewWriterSize(l.out, 64<<10)
 	return l
 }
 
@@ -68,12 +70,26 @@ type stalling struct {
 }
 
 func (s stalling) Write(p []byte) (int, error) {
-	_ = s.control.SetWriteDeadline(time.Now().Add(writeStall)) // a test's recorder has none
+	s.begin()
 	n, err := s.w.Write(p)
+	return n, end(err)
+}
+
+// flush sends what net/http holds back, which is a piece like any other: it has not what its predecessor left of the time.
+func (s stalling) flush() error {
+	s.begin()
+	return end(s.control.Flush())
+}
+
+func (s stalling) begin() {
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeStall)) // a test's recorder has none
+}
+
+func end(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		stalled()
 	}
-	return n, err
+	return err
 }
 
 func (l *lines) write(line []byte) error {
@@ -95,7 +111,7 @@ func (l *lines) flush() error {
 	if err := l.buf.Flush(); err != nil {
 		return err
 	}
-	return l.control.Flush()
+	return l.out.flush()
 }
 
 func (l *lines) start() {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"net/http"
 	"sync"
 	"time"
 )
@@ -14,6 +15,15 @@ func LookAgain(s *Server) {
 
 // End ends subscriptions as the end of the listener does.
 func (s *Server) End() { close(s.ending) }
+
+// WriteLine writes and sends one line as answers that are long do.
+func WriteLine(w http.ResponseWriter, line []byte) error {
+	l := newLines(w)
+	if err := l.write(line); err != nil {
+		return err
+	}
+	return l.flush()
+}
 
 // Stalled is closed when a reader was cut off, after StallAfter.
 var Stalled chan struct{}

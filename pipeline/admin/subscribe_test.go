@@ -3,10 +3,12 @@ package admin_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -269,6 +271,33 @@ func TestTablePages(t *testing.T) {
 		if a := r.do(t, "GET", path, ""); a.status != status {
 			t.Errorf("%s: %d, want %d: %s", path, a.status, status, a.body)
 		}
+	}
+}
+
+// stuck is a connection on which the time is over for what net/http holds back.
+type stuck struct {
+	*httptest.ResponseRecorder
+	deadlines int
+}
+
+func (s *stuck) SetReadDeadline(time.Time) error  { return nil }
+func (s *stuck) SetWriteDeadline(time.Time) error { s.deadlines++; return nil }
+func (s *stuck) FlushError() error                { return os.ErrDeadlineExceeded }
+
+// What net/http holds back has time of its own, and a reader that does not take it is seen to be cut off.
+func TestSlowReaderOfTheRest(t *testing.T) {
+	defer admin.StallAfter(time.Hour)()
+	s := &stuck{ResponseRecorder: httptest.NewRecorder()}
+	if err := admin.WriteLine(s, []byte("{}\n")); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	select {
+	case <-admin.Stalled:
+	default:
+		t.Error("nobody is told that the reader was cut off")
+	}
+	if s.Body.String() != "{}\n" || s.deadlines != 2 {
+		t.Errorf("%d deadlines for %q, want one for the line and one for the rest", s.deadlines, s.Body)
 	}
 }
 
