@@ -51,14 +51,3 @@ func (r *relay) attempts(x *steps.Exec, e *event.Recorded, i int, failed error) 
 	}
 	return attempt, err
 }
-
-// lose notes an event for which a branch had no case.
-func (g *gathered) lose(r *relay, i int, step string) {
-	if g.unrouted == nil {
-		g.unrouted = map[int]string{}
-	}
-	g.unrouted[i] = step
-	if r.pipe.plan.log {
-		r.pipe.metrics.Unrouted(step, 1)
-	}
-}

@@ -1,15 +1,12 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -19,55 +16,13 @@ import (
 	"github.com/leatdev/leat/handlers"
 	"github.com/leatdev/leat/pipeline/clock"
 	"github.com/leatdev/leat/pipeline/control"
-	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
-	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/tap"
-	"github.com/leatdev/leat/pipeline/telemetry"
 	"github.com/leatdev/leat/sinks"
 	"github.com/leatdev/leat/sources"
 )
-
-// Mounter is the daemon's listener, for sources that listen.
-type Mounter interface {
-	Mount(pattern string, h http.Handler) (remove func(), err error)
-}
-
-// Options are what a Daemon works with. The zero value is a quiet daemon without a listener.
-type Options struct {
-	Log     *slog.Logger
-	Metrics *telemetry.Metrics
-	// Tracer makes the pipelines' spans; nil: none.
-	Tracer *telemetry.Tracer
-	// Clock is the time that the pipelines live in; nil: the machine's. Now tells it; nil: as Clock does.
-	Clock clock.Clock
-	Now   func() time.Time
-	// Random gives what varies the waits between attempts, 0 to 1; nil: chance.
-	Random func() float64
-	// Stdout is where sinks print; nil: os.Stdout.
-	Stdout io.Writer
-	// OpenStore opens a store; nil: eventstore.Open.
-	OpenStore func(ctx context.Context, name string, p config.Plugin) (eventstore.Store, error)
-	// OpenLog gives the log that sources read, where it is not that of the open store; nil or a nil answer: it is.
-	OpenLog func(store string) eventstore.Reader
-	// OpenDatabase opens a database that tables lie in besides the stores'; nil: table.Open.
-	OpenDatabase func(ctx context.Context, name string, p config.Plugin) (table.Database, error)
-	// OpenSink and OpenSource stand in for the registered plugins; nil: those.
-	OpenSink   func(ctx context.Context, p config.Plugin, env sinks.Env) (sinks.Sink, error)
-	OpenSource func(ctx context.Context, p config.Plugin, env sources.Env) (sources.Source, error)
-	// OpenLookup stands in for tables; where it gives nil, or is nil, rows are read from the store.
-	OpenLookup func(pipeline, step string, c *config.Lookup) steps.Lookup
-	// OpenHandler stands in for the registered handlers; nil: those. Env names pipeline and step.
-	OpenHandler func(ctx context.Context, p config.Plugin, env handlers.Env) (handlers.Handler, error)
-	Mux         Mounter
-	// Instance owns the leases of relays. Two daemons that share a store need different ones; "" is a name that no other
-	// process has, or "local" for stores that one process has to itself: there a restart goes on at once.
-	Instance string
-	// Stay: pipelines whose input has ended are not the end of the daemon: there may be others after a reload.
-	Stay bool
-}
 
 // ErrUndelivered says that the input has ended and the drain's deadline passed with events that no target has. They are
 // in the log, or went back to their source: the next run delivers them.
@@ -279,85 +234,6 @@ func (d *Daemon) instance(s eventstore.Store) string {
 		return d.unique
 	}
 	return "local"
-}
-
-func (d *Daemon) openSource(p *pipe) (sources.Source, error) {
-	outbox, _ := p.store.(eventstore.Outbox)
-	return d.o.OpenSource(context.Background(), p.cfg.Source.Plugin, sources.Env{
-		Pipeline: p.cfg.Name, Log: p.log.With("source", p.cfg.Source.Plugin.Name), Now: d.o.Now, Clock: d.o.Clock,
-		Cursor:    func(ctx context.Context, key string) (string, error) { return p.store.Cursor(ctx, p.cfg.Name, key) },
-		MaxEvents: p.cfg.Source.Limits.Events, MaxBytes: int(p.cfg.Source.Limits.Bytes), MaxEventSize: int(p.cfg.Limits.EventSize),
-		Keep: func(ctx context.Context, c event.Cursor) error {
-			return p.store.Commit(ctx, []*eventstore.Unit{{Pipeline: p.cfg.Name, Cursor: &c}}, eventstore.CommitOptions{Fence: p.fence.Load()})
-		},
-		Mount:   func(pattern string, h http.Handler) (func(), error) { return d.mount(p.cfg.Name, pattern, h) },
-		ReadLog: func(store string) (eventstore.Reader, error) { return d.logOf(cmp.Or(store, p.cfg.Store)) },
-		Outbox:  outbox, Shared: d.share, Metrics: p.numbers("source"),
-		Trouble: func(err error) {
-			if err == nil {
-				p.trouble.clear("source")
-			} else {
-				p.trouble.set("source", err)
-			}
-		},
-	})
-}
-
-// logOf gives the log of an open store.
-func (d *Daemon) logOf(store string) (eventstore.Reader, error) {
-	if d.o.OpenLog != nil {
-		if log := d.o.OpenLog(store); log != nil {
-			return log, nil
-		}
-	}
-	s, ok := d.Store(store)
-	if !ok {
-		return nil, fmt.Errorf("pipeline: no store is called %q", store)
-	}
-	return s, nil
-}
-
-func (d *Daemon) openSink(p *pipe, relay string, c config.Plugin) (sinks.Sink, error) {
-	return d.o.OpenSink(context.Background(), c, sinks.Env{
-		Pipeline: p.cfg.Name, Relay: relay, Log: p.log.With("sink", c.Name), Now: d.o.Now, Stdout: d.o.Stdout, Shared: d.share, Metrics: p.numbers(relay),
-	})
-}
-
-func (d *Daemon) openLookup(p *pipe, step string, c *config.Lookup) (steps.Lookup, error) {
-	if d.o.OpenLookup != nil {
-		if find := d.o.OpenLookup(p.cfg.Name, step, c); find != nil {
-			return find, nil
-		}
-	}
-	if c.Store != "" {
-		s, ok := d.Store(c.Store)
-		if !ok {
-			return nil, fmt.Errorf("pipeline: no store is called %q", c.Store)
-		}
-		return steps.Rows(s.Tables(), c), nil
-	}
-	in, err := p.tablesOf(c.Table)
-	if err != nil {
-		return nil, err
-	}
-	return steps.Rows(in, c), nil
-}
-
-func (d *Daemon) openHandler(p *pipe, step string, c config.Plugin, s handlers.Store) (handlers.Handler, error) {
-	return d.o.OpenHandler(context.Background(), c, handlers.Env{
-		Pipeline: p.cfg.Name, Step: step, Log: p.log.With("handler", c.Name), Now: d.o.Now, Store: s, Shared: d.share,
-	})
-}
-
-func (d *Daemon) share(key string, make func() any) any {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if v, ok := d.shared[key]; ok {
-		return v
-	}
-	v := make()
-	d.shared[key] = v
-	return v
 }
 
 func (d *Daemon) close() error {

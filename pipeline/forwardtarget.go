@@ -1,11 +1,9 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
@@ -28,6 +26,14 @@ func (t *forwardTarget) close() error {
 }
 
 func (t *forwardTarget) write(ctx context.Context, r *relay, g *gathered) (int64, error) {
+	return t.writeBy(ctx, r, g, t.commit, func([]parkedEvent, int64) {})
+}
+
+// moving is the commit of a target.
+type moving func(ctx context.Context, r *relay, to int64, park []poison.Entry, unpark []int64) error
+
+// writeBy is write with another checkpoint. Delivered is told what was parked, and how far the relay comes, before that moves.
+func (t *forwardTarget) writeBy(ctx context.Context, r *relay, g *gathered, commit moving, delivered func(parked []parkedEvent, to int64)) (int64, error) {
 	parked, stopAt, err := t.deliver(ctx, r, g.items, g.events)
 	if err != nil {
 		return 0, err
@@ -36,28 +42,13 @@ func (t *forwardTarget) write(ctx context.Context, r *relay, g *gathered) (int64
 	if stopAt > 0 {
 		to = stopAt
 	}
+	delivered(parked, to)
 	park := upTo(to, entries(g.park, parked))
-	if err := t.commit(ctx, r, to, park, nil); err != nil {
+	if err := commit(ctx, r, to, park, nil); err != nil {
 		return 0, err
 	}
 	r.tell(park)
 	return to, nil
-}
-
-// upTo leaves out entries of events behind a position: they come again.
-func upTo(position int64, park []poison.Entry) []poison.Entry {
-	return slices.DeleteFunc(park, func(e poison.Entry) bool { return e.Position > position })
-}
-
-// entries gives what was parked, in the order of the page.
-func entries(lists ...[]parkedEvent) []poison.Entry {
-	all := slices.Concat(lists...)
-	slices.SortStableFunc(all, func(a, b parkedEvent) int { return cmp.Compare(a.src, b.src) })
-	out := make([]poison.Entry, len(all))
-	for i := range all {
-		out[i] = all[i].Entry
-	}
-	return out
 }
 
 func (t *forwardTarget) commit(ctx context.Context, r *relay, to int64, park []poison.Entry, unpark []int64) error {
@@ -94,8 +85,12 @@ func (r *relay) stands(ctx context.Context, at int64) bool {
 	return false
 }
 
-// resend implements resender.
 func (t *forwardTarget) resend(ctx context.Context, r *relay, g *gathered, e *poison.Entry) (bool, error) {
+	return t.resendBy(ctx, r, g, e, t.commit)
+}
+
+// resendBy is resend with another checkpoint.
+func (t *forwardTarget) resendBy(ctx context.Context, r *relay, g *gathered, e *poison.Entry, commit moving) (bool, error) {
 	parked, _, err := t.deliver(ctx, r, g.items, g.events)
 	if err != nil {
 		return false, err
@@ -103,9 +98,9 @@ func (t *forwardTarget) resend(ctx context.Context, r *relay, g *gathered, e *po
 	if len(parked) > 0 {
 		again(&parked[0].Entry, e)
 		r.tell(entries(parked[:1]))
-		return false, t.commit(ctx, r, -1, entries(parked[:1]), nil)
+		return false, commit(ctx, r, -1, entries(parked[:1]), nil)
 	}
-	return true, t.commit(ctx, r, -1, nil, []int64{e.ID})
+	return true, commit(ctx, r, -1, nil, []int64{e.ID})
 }
 
 // down notes an outage of the other side, up its end.

@@ -257,15 +257,6 @@ func (r *relay) resend(ctx context.Context, e *poison.Entry) (bool, error) {
 	return done, err
 }
 
-// again makes the entry of an event that failed once more.
-func again(e *poison.Entry, was *poison.Entry) {
-	e.First, e.Attempts, e.Edited = was.First, was.Attempts+e.Attempts, was.Edited
-	e.Key, e.Position, e.Stream = was.Key, was.Position, was.Stream
-	if was.Edited {
-		e.Payload, e.Envelope = was.Payload, was.Envelope
-	}
-}
-
 // eventOf gives the event of an entry: from the log, with the body that a person gave it.
 func eventOf(ctx context.Context, log eventstore.Reader, e *poison.Entry, persist func(context.Context, func() error) error) (*event.Recorded, error) {
 	var ev *event.Recorded

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,14 +12,11 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"golang.org/x/time/rate"
 
-	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
 	"github.com/leatdev/leat/pipeline/poison"
-	"github.com/leatdev/leat/pipeline/steps"
 	"github.com/leatdev/leat/pipeline/table"
 	"github.com/leatdev/leat/pipeline/telemetry"
-	"github.com/leatdev/leat/pipeline/trace"
 )
 
 // relay reads what its pipeline's last append wrote and brings it to one target. It is a Watermill subscriber and the
@@ -74,25 +70,6 @@ type target interface {
 	// eager reports whether the checkpoint is to move at once to a place behind which nothing is to be written.
 	eager(r *relay, to int64) bool
 	close() error
-}
-
-// gathered is what a relay's steps made of a page.
-type gathered struct {
-	events []event.Recorded
-	items  []steps.Item
-	park   []parkedEvent
-	// to is the position behind the page.
-	to int64
-	// unrouted are the events for which a branch had no case: the branch, by index.
-	unrouted map[int]string
-	// spans are those of the events, where they are traced.
-	spans []*telemetry.Span
-}
-
-// parkedEvent is an entry for the event at src of the page.
-type parkedEvent struct {
-	poison.Entry
-	src int
 }
 
 type relayJob struct {
@@ -409,140 +386,4 @@ func (r *relay) lag(last *event.Recorded) {
 		return
 	}
 	r.metrics.LagSeconds(max(0, r.pipe.now().Sub(last.Committed).Seconds()))
-}
-
-// gather takes the events of a page through the relay's steps. What fails there is parked; what belongs to a stream
-// with parked events is held behind them.
-func (r *relay) gather(events []event.Recorded, to int64) (*gathered, error) {
-	g := &gathered{events: events, to: to}
-	x := r.plan.prog.Get()
-	defer r.plan.prog.Put(x)
-	x.Out = make([]steps.Item, 0, len(events))
-	for i := range events {
-		e := &events[i]
-		before := len(x.Out)
-		span := g.begin(r, x, e)
-		if r.holding.behindTurn(e) { // its steps run when it is its turn
-			g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
-			span.Set(telemetry.Text("leat.outcome", "held"))
-			continue
-		}
-		tries := 0 // more than one is told by attempts
-		err := r.runSteps(x, e, i)
-		if steps.Repeatable(err) && r.waits(e) {
-			x.Out = x.Out[:before] // it has no attempts before its turn
-			g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
-			continue
-		}
-		if steps.Repeatable(err) {
-			x.Out = x.Out[:before]
-			entry, what := r.later(e, err)
-			switch what {
-			case aside:
-				g.park = append(g.park, parkedEvent{entry, i})
-				span.Set(telemetry.Text("leat.outcome", "waiting"))
-				continue
-			case inPlace:
-				if tries, err = r.attempts(x, e, i, err); errors.Is(err, errStopped) {
-					g.endSpans()
-					return nil, err
-				}
-			}
-		}
-		if step := x.Unrouted(); step != "" {
-			g.lose(r, i, step)
-		}
-		if (err == nil || errors.Is(err, steps.ErrFiltered)) && r.waits(e) {
-			if len(x.Out) > before {
-				g.park = append(g.park, parkedEvent{r.entry(e, nil, poison.Held), i})
-				span.Set(telemetry.Text("leat.outcome", "held"))
-			}
-			x.Out = x.Out[:before]
-			continue
-		}
-		if err == nil || errors.Is(err, steps.ErrFiltered) {
-			if len(x.Out) == before {
-				span.Set(telemetry.Text("leat.outcome", "filtered"))
-				r.skipped.Add(1)
-				r.metrics.Filtered(1)
-			}
-			continue
-		}
-		x.Out = x.Out[:before]
-		if _, skip := event.AsSkip(err); skip {
-			r.skipped.Add(1)
-			r.metrics.Filtered(1)
-			continue
-		}
-		p := parkedEvent{r.entry(e, err, poison.Parked), i}
-		p.Attempts = max(p.Attempts, tries)
-		g.park = append(g.park, p)
-		fail(span, err)
-		if r.hold(e) {
-			g.events, g.to = events[:i+1], e.Position
-			break
-		}
-	}
-	g.items = x.Out
-	return g, nil
-}
-
-func (r *relay) runSteps(x *steps.Exec, e *event.Recorded, i int) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &steps.Error{Step: r.plan.name, Err: steps.NewPanic(v)}
-		}
-	}()
-	return x.Relay(r.hard(), e, i)
-}
-
-// entry writes down an event that the relay cannot deliver.
-func (r *relay) entry(e *event.Recorded, err error, state poison.State) poison.Entry {
-	now := r.pipe.now()
-	c := e.Clone()
-	out := poison.Entry{
-		Pipeline: r.pipe.cfg.Name, Step: r.plan.step(), Relay: r.plan.id, State: state, Attempts: 1, First: now, Last: now,
-		Key: strconv.FormatInt(e.Position, 10), Stream: e.Stream, Position: e.Position,
-		EventID: c.ID, Type: c.Type, Source: c.Source, Metadata: c.Metadata, Envelope: c.Envelope, TraceID: trace.ID(&c),
-	}
-	out.Payload, out.Envelope = payloadOf(&c)
-	if state == poison.Held {
-		out.Attempts = 0 // it was not its turn
-		out.Code, out.Reason = event.CodeHeld, "waits behind a parked event of stream "+e.Stream.String()
-		return out
-	}
-	out.Step = r.plan.step()
-	out.Code, out.Reason, out.Stack = steps.Code(err), err.Error(), stackOf(err)
-	return out
-}
-
-// payloadOf gives an event's body as it came, or one that says the same.
-func payloadOf(e *event.Event) ([]byte, event.Envelope) {
-	if !e.Changed && len(e.Raw) > 0 {
-		return e.Raw, e.Envelope
-	}
-	body, err := codec.Encode(nil, e, event.EventBridge)
-	if err != nil {
-		return e.Data, event.Plain
-	}
-	return body, event.EventBridge
-}
-
-// tell logs and counts what was parked.
-func (r *relay) tell(park []poison.Entry) {
-	for i := range park {
-		e := &park[i]
-		switch e.State {
-		case poison.Held:
-			r.holding.held(e.Stream)
-			continue
-		case poison.Waiting:
-			continue
-		}
-		r.parked.Add(1)
-		r.pipe.taps.parked(e)
-		r.metrics.Poisoned(e.Code, 1)
-		r.pipe.limited("poison "+e.Step+" "+e.Code).Warn("event poisoned", "relay", r.plan.name, "code", e.Code, "position", e.Position, "event", e.EventID, "trace_id", e.TraceID, "reason", e.Reason)
-		r.pipe.copyPoison(*e)
-	}
 }

@@ -1,11 +1,9 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"sync"
@@ -28,45 +26,6 @@ type seat struct {
 	held    *tenure
 	owner   string // who sits there, as far as is known
 	retired bool   // this process has no more use for it
-}
-
-// tenure is a time for which this process has a seat.
-type tenure struct {
-	// stop ends when nothing more is to be begun: the pipeline's relays stop, or the seat goes to another. Hard ends
-	// when nothing may go on: the lease is lost.
-	stop, hard context.Context
-	endStop    context.CancelFunc
-	endHard    context.CancelCauseFunc
-
-	mu       sync.Mutex
-	lease    eventstore.Lease
-	renewed  time.Time
-	deadline *clock.Timer // nil where nobody else can have the lease
-	// opened: what the seat is for was opened along with the pipeline.
-	opened bool
-}
-
-// epoch is that of the lease.
-func (t *tenure) epoch() int64 { return t.now().Epoch }
-
-func (t *tenure) now() eventstore.Lease {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.lease
-}
-
-// lose ends the tenure at once.
-func (t *tenure) lose(why error) {
-	t.endHard(why)
-	t.endStop()
-}
-
-// lost gives why the tenure was ended at once; nil where it was not.
-func (t *tenure) lost() error {
-	if err := context.Cause(t.hard); errors.Is(err, eventstore.ErrFenced) {
-		return err
-	}
-	return nil
 }
 
 // await gives the next tenure, nil when ctx ends before one begins.
@@ -214,50 +173,6 @@ func (s *seats) retire(x *seat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.retired = true
-}
-
-// share says who of the owners is to have which seat. It depends on the two sets alone. Nobody gets more than his share,
-// rounded up; within that a seat stays where it is as long as its owner is there, most of the time (rendezvous hashing
-// with bounded loads).
-func share(seats, owners []string) map[string]string {
-	out := make(map[string]string, len(seats))
-	if len(owners) == 0 {
-		return out
-	}
-	most := (len(seats) + len(owners) - 1) / len(owners)
-	load := map[string]int{}
-	type claim struct {
-		owner  string
-		weight uint64
-	}
-	for _, name := range slices.Sorted(slices.Values(seats)) {
-		claims := make([]claim, len(owners))
-		for i, o := range owners {
-			claims[i] = claim{o, mix(o + "\x00" + name)}
-		}
-		slices.SortFunc(claims, func(a, b claim) int {
-			return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.owner, b.owner))
-		})
-		for _, c := range claims {
-			if load[c.owner] < most {
-				load[c.owner]++
-				out[name] = c.owner
-				break
-			}
-		}
-	}
-	return out
-}
-
-// mix hashes a text so that texts that differ little give numbers that differ much.
-func mix(s string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(s))
-	x := h.Sum64()
-	x ^= x >> 33
-	x *= 0xff51afd7ed558ccd
-	x ^= x >> 33
-	return x
 }
 
 // status says who has a seat, and whether this process stands by for it.

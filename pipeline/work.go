@@ -14,7 +14,6 @@ import (
 	"github.com/leatdev/leat/pipeline/control"
 	"github.com/leatdev/leat/pipeline/event"
 	"github.com/leatdev/leat/pipeline/eventstore"
-	"github.com/leatdev/leat/pipeline/table"
 )
 
 // job is a rebuild or a replay that is under way, or was.
@@ -204,25 +203,6 @@ func (p *pipe) keepWork(ctx context.Context, key, value string, fence *eventstor
 		return fmt.Errorf("store: %w", err)
 	}
 	return u.Result.Err
-}
-
-// under gives a context that ends with ctx, and when a tenure is to begin nothing more.
-func under(ctx context.Context, t *tenure) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(t.stop, func() { cancel(errStopped) })
-	return ctx, func() { stop(); cancel(nil) }
-}
-
-// overtaken reports whether a work ended since its tenure did, and not by itself or by who cancelled it: it is to go on
-// elsewhere. An owner who stood still finds that out by his first write.
-func overtaken(ctx context.Context, t *tenure, err error) bool {
-	switch {
-	case err == nil, errors.Is(context.Cause(ctx), errCancelled):
-		return false
-	case errors.Is(err, eventstore.ErrFenced), errors.Is(err, table.ErrFenced):
-		return true
-	}
-	return t.stop.Err() != nil
 }
 
 // none is what stands where a work was.
