@@ -753,44 +753,12 @@ func (t *Tables) Query(ctx context.Context, q table.Query) (table.Def, iter.Seq2
 		return err
 	})
 	if err == nil {
-		rows, err = chosen(&d, rows, &q)
+		rows, err = q.Choose(&d, rows)
 	}
 	if err != nil {
 		return table.Def{}, nil, err
 	}
 	return d, func(yield func(table.Row, error) bool) { give(rows, nil, yield) }, nil
-}
-
-// chosen gives the rows that a query asks for, of all in the key's order.
-func chosen(d *table.Def, rows []table.Row, q *table.Query) ([]table.Row, error) {
-	for name, text := range q.Equal {
-		i := d.Index(name)
-		if i < 0 {
-			return nil, &table.UnknownError{Kind: "column", Name: name, Have: d.Names()}
-		}
-		meant, err := table.ParseText(d.Columns[i].Type, text)
-		if err != nil {
-			return nil, err
-		}
-		rows = slices.DeleteFunc(rows, func(r table.Row) bool {
-			return !slices.ContainsFunc(meant, func(v table.Value) bool { return table.Equal(v, r[i]) })
-		})
-	}
-	for _, name := range slices.Backward(q.Order) { // stable, the last term first
-		i, sign := d.Index(name), 1
-		if rest, ok := strings.CutPrefix(name, "-"); ok && i < 0 {
-			i, sign = d.Index(rest), -1
-		}
-		if i < 0 {
-			return nil, &table.UnknownError{Kind: "column", Name: strings.TrimPrefix(name, "-"), Have: d.Names()}
-		}
-		slices.SortStableFunc(rows, func(a, b table.Row) int { return sign * table.Compare(a[i], b[i]) })
-	}
-	rows = rows[min(max(q.Skip, 0), len(rows)):]
-	if q.Limit > 0 {
-		rows = rows[:min(q.Limit, len(rows))]
-	}
-	return rows, nil
 }
 
 // within is a unit's own transaction over the tables: what it writes goes with the commit.

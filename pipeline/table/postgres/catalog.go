@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,14 +30,6 @@ const createCatalog = `CREATE TABLE leat_tables (
   PRIMARY KEY (fold, version)
 ) WITH (fillfactor = 50)`
 
-// stored is the catalog's column of what has no column of its own.
-type stored struct {
-	Name    string         `json:"name"`
-	Columns []table.Column `json:"columns"`
-	Key     []string       `json:"key"`
-	Indexes [][]string     `json:"indexes,omitempty"`
-}
-
 func (s *Store) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
 func exists(ctx context.Context, q Querier, name string) (kind string, err error) {
@@ -63,28 +54,14 @@ WHERE $1 = '' OR fold = $1 ORDER BY fold, live DESC`, strings.ToLower(name))
 	var (
 		infos   []table.Info
 		i       table.Info
-		live    bool
+		serial  int
 		columns string
 	)
-	scanned := []any{&i.Def.Version, &live, &i.Definition, &i.Relay, &i.LogID, &i.Position, &i.Epoch, &columns, &i.Updated, &i.Resent}
+	scanned := []any{&serial, &i.Live, &i.Definition, &i.Relay, &i.LogID, &i.Position, &i.Epoch, &columns, &i.Updated, &i.Resent}
 	_, err = pgx.ForEachRow(rows, scanned, func() error {
-		var s stored
-		if err := json.Unmarshal([]byte(columns), &s); err != nil {
-			return fmt.Errorf("table: the catalog leat_tables is damaged: %w", err)
-		}
-		info := i
-		info.Def = table.Def{Name: s.Name, Columns: s.Columns, Key: s.Key, Indexes: s.Indexes}
-		info.Def.SetSerial(i.Def.Version)
-		info.Live = live
-		info.Rows, info.Updated = -1, i.Updated.UTC()
-		if !live { // it is built beside the one before it
-			info.Building = info.Def.Version
-			if n := len(infos); n > 0 && strings.EqualFold(infos[n-1].Def.Name, s.Name) {
-				infos[n-1].Building = info.Def.Version
-			}
-		}
-		infos = append(infos, info)
-		return nil
+		i.Updated = i.Updated.UTC()
+		infos, err = table.List(infos, i, columns, serial)
+		return err
 	})
 	return infos, err
 }
@@ -107,13 +84,7 @@ func unknownTable(ctx context.Context, q Querier, name string) error {
 	if err != nil {
 		return err
 	}
-	var have []string
-	for _, i := range infos {
-		if !slices.Contains(have, i.Def.Name) {
-			have = append(have, i.Def.Name)
-		}
-	}
-	return &table.UnknownError{Kind: "table", Name: name, Have: have}
+	return table.Unknown(name, infos)
 }
 
 // change runs fn in a transaction that changes tables: one at a time in a schema.
@@ -171,7 +142,7 @@ func (s *Store) Ensure(ctx context.Context, d *table.Def, definition, relay, log
 		}
 		if at >= 0 {
 			info = infos[at]
-			if same(&info.Def, &def) {
+			if info.Def.Same(&def) {
 				return nil
 			}
 			err = s.extend(ctx, c, &info.Def, &def, at == 0)
@@ -195,12 +166,6 @@ func (s *Store) Ensure(ctx context.Context, d *table.Def, definition, relay, log
 		return table.Info{}, err
 	}
 	return info, nil
-}
-
-func same(a, b *table.Def) bool {
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	return string(x) == string(y)
 }
 
 // create makes a table, and the view that people read it by where it is live.
@@ -230,12 +195,12 @@ func (s *Store) create(ctx context.Context, c Conn, i *table.Info, live bool) er
 	if err := index(ctx, c, d); err != nil {
 		return err
 	}
-	columns, err := json.Marshal(stored{d.Name, d.Columns, d.Key, d.Indexes})
+	columns, err := d.Shape()
 	if err != nil {
 		return err
 	}
 	_, err = c.Exec(ctx, "INSERT INTO leat_tables (fold, version, live, definition, relay, log_id, position, epoch, columns, updated) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		strings.ToLower(d.Name), d.Serial(), live, i.Definition, i.Relay, i.LogID, i.Position, i.Epoch, string(columns), i.Updated)
+		strings.ToLower(d.Name), d.Serial(), live, i.Definition, i.Relay, i.LogID, i.Position, i.Epoch, columns, i.Updated)
 	if err != nil || !live {
 		return err
 	}
@@ -323,11 +288,11 @@ func (s *Store) extend(ctx context.Context, c Conn, was, now *table.Def, live bo
 	if err := index(ctx, c, now); err != nil {
 		return err
 	}
-	columns, err := json.Marshal(stored{now.Name, now.Columns, now.Key, now.Indexes})
+	columns, err := now.Shape()
 	if err != nil {
 		return err
 	}
-	if _, err := c.Exec(ctx, "UPDATE leat_tables SET columns = $1 WHERE fold = $2 AND version = $3", string(columns), strings.ToLower(now.Name), now.Serial()); err != nil {
+	if _, err := c.Exec(ctx, "UPDATE leat_tables SET columns = $1 WHERE fold = $2 AND version = $3", columns, strings.ToLower(now.Name), now.Serial()); err != nil {
 		return err
 	}
 	if !live {

@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 	"iter"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/leatdev/leat/pipeline/table"
@@ -31,20 +29,18 @@ func (s *Store) Query(ctx context.Context, q table.Query) (table.Def, iter.Seq2[
 	if q.Limit > 0 {
 		sel.limit = q.Limit
 	}
-	for _, name := range slices.Sorted(maps.Keys(q.Equal)) {
-		i := d.Index(name)
-		if i < 0 {
-			return none(&table.UnknownError{Kind: "column", Name: name, Have: d.Names()})
-		}
-		meant, err := table.ParseText(d.Columns[i].Type, q.Equal[name])
-		if err != nil {
-			return none(err)
-		}
-		sel.among(sh, i, meant)
-	}
-	if sel.order, err = order(&d, q.Order); err != nil {
+	conditions, err := q.Conditions(&d)
+	if err != nil {
 		return none(err)
 	}
+	for _, c := range conditions {
+		sel.among(sh, c.Column, c.Among)
+	}
+	terms, err := q.Terms(&d)
+	if err != nil {
+		return none(err)
+	}
+	sel.order = order(&d, terms)
 	return d, func(yield func(table.Row, error) bool) {
 		err := reader{s.readers}.selectRows(ctx, sh, &sel, func(row table.Row) bool { return yield(row, nil) })
 		if err != nil {
@@ -55,17 +51,14 @@ func (s *Store) Query(ctx context.Context, q table.Query) (table.Def, iter.Seq2[
 
 // order gives the terms of ORDER BY; rows that are equal by them stand in the key's order. Nothing comes before
 // everything else.
-func order(d *table.Def, by []string) (string, error) {
+func order(d *table.Def, by []table.Term) string {
 	var all []string
-	for _, name := range by {
-		i, direction := d.Index(name), " NULLS FIRST"
-		if rest, ok := strings.CutPrefix(name, "-"); ok && i < 0 {
-			i, direction = d.Index(rest), " DESC NULLS LAST"
+	for _, t := range by {
+		direction := " NULLS FIRST"
+		if t.Descending {
+			direction = " DESC NULLS LAST"
 		}
-		if i < 0 {
-			return "", &table.UnknownError{Kind: "column", Name: strings.TrimPrefix(name, "-"), Have: d.Names()}
-		}
-		all = append(all, terms(d, i, direction))
+		all = append(all, terms(d, t.Column, direction))
 	}
-	return strings.Join(append(all, byKey(d)), ", "), nil
+	return strings.Join(append(all, byKey(d)), ", ")
 }

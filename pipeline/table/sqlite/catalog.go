@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,14 +25,6 @@ const createCatalog = `CREATE TABLE IF NOT EXISTS leat_tables (
 	PRIMARY KEY (name, version)
 ) WITHOUT ROWID`
 
-// stored is the catalog's column of what has no column of its own.
-type stored struct {
-	Name    string         `json:"name"`
-	Columns []table.Column `json:"columns"`
-	Key     []string       `json:"key"`
-	Indexes [][]string     `json:"indexes,omitempty"`
-}
-
 // list reads the catalog, of one name where it is not empty: the live table first, the one being built behind it.
 func list(ctx context.Context, q Querier, name string) ([]table.Info, error) {
 	r := reader{q}
@@ -52,29 +42,16 @@ func list(ctx context.Context, q Querier, name string) ([]table.Info, error) {
 	}
 	var infos []table.Info
 	err = r.each(ctx, 10, query+" ORDER BY name, live DESC", args, func(raw []any) (bool, error) {
-		var s stored
-		if err := json.Unmarshal([]byte(raw[7].(string)), &s); err != nil {
-			return false, fmt.Errorf("table: the catalog leat_tables is damaged: %w", err)
-		}
 		at, err := time.Parse(time.RFC3339Nano, raw[8].(string))
 		if err != nil {
 			return false, fmt.Errorf("table: the catalog leat_tables is damaged: %w", err)
 		}
 		i := table.Info{
-			Def:        table.Def{Name: s.Name, Columns: s.Columns, Key: s.Key, Indexes: s.Indexes},
-			Definition: raw[2].(string), Relay: raw[3].(string), LogID: raw[4].(string),
-			Position: raw[5].(int64), Epoch: raw[6].(int64), Resent: raw[9].(int64), Rows: -1, Updated: at,
+			Live: raw[1].(int64) != 0, Definition: raw[2].(string), Relay: raw[3].(string), LogID: raw[4].(string),
+			Position: raw[5].(int64), Epoch: raw[6].(int64), Resent: raw[9].(int64), Updated: at,
 		}
-		i.Def.SetSerial(int(raw[0].(int64)))
-		i.Live = raw[1].(int64) != 0
-		if !i.Live { // it is built beside the one before it
-			i.Building = i.Def.Version
-			if n := len(infos); n > 0 && strings.EqualFold(infos[n-1].Def.Name, s.Name) {
-				infos[n-1].Building = i.Def.Version
-			}
-		}
-		infos = append(infos, i)
-		return true, nil
+		infos, err = table.List(infos, i, raw[7].(string), int(raw[0].(int64)))
+		return true, err
 	})
 	return infos, err
 }
@@ -120,13 +97,7 @@ func unknownTable(ctx context.Context, q Querier, name string) error {
 	if err != nil {
 		return err
 	}
-	var have []string
-	for _, i := range infos {
-		if !slices.Contains(have, i.Def.Name) {
-			have = append(have, i.Def.Name)
-		}
-	}
-	return &table.UnknownError{Kind: "table", Name: name, Have: have}
+	return table.Unknown(name, infos)
 }
 
 // Ensure implements table.Store.
@@ -146,7 +117,7 @@ func (s *Store) Ensure(ctx context.Context, d *table.Def, definition, relay, log
 		}
 		if at >= 0 {
 			info = infos[at]
-			if same(&info.Def, &def) {
+			if info.Def.Same(&def) {
 				return nil
 			}
 			err = s.extend(ctx, c, &info.Def, &def, at == 0)
@@ -167,12 +138,6 @@ func (s *Store) Ensure(ctx context.Context, d *table.Def, definition, relay, log
 		return s.create(ctx, c, &info, false)
 	})
 	return info, wrap(d, err)
-}
-
-func same(a, b *table.Def) bool {
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	return string(x) == string(y)
 }
 
 // create makes a table, and the view that people read it by where it is live.
@@ -198,12 +163,12 @@ func (s *Store) create(ctx context.Context, c Conn, i *table.Info, live bool) er
 	if err := index(ctx, c, d); err != nil {
 		return err
 	}
-	columns, err := json.Marshal(stored{d.Name, d.Columns, d.Key, d.Indexes})
+	columns, err := d.Shape()
 	if err != nil {
 		return err
 	}
 	_, err = c.ExecContext(ctx, "INSERT INTO leat_tables (name,version,live,definition,relay,log_id,position,epoch,columns,updated) VALUES (?,?,?,?,?,?,?,?,?,?)",
-		d.Name, int64(d.Serial()), live, i.Definition, i.Relay, i.LogID, i.Position, i.Epoch, string(columns), i.Updated.Format(stamp))
+		d.Name, int64(d.Serial()), live, i.Definition, i.Relay, i.LogID, i.Position, i.Epoch, columns, i.Updated.Format(stamp))
 	if err != nil || !live {
 		return err
 	}
@@ -279,11 +244,11 @@ func (s *Store) extend(ctx context.Context, c Conn, was, now *table.Def, live bo
 	if err := index(ctx, c, now); err != nil {
 		return err
 	}
-	columns, err := json.Marshal(stored{now.Name, now.Columns, now.Key, now.Indexes})
+	columns, err := now.Shape()
 	if err != nil {
 		return err
 	}
-	if _, err := c.ExecContext(ctx, "UPDATE leat_tables SET columns=? WHERE name=? AND version=?", string(columns), now.Name, int64(now.Serial())); err != nil {
+	if _, err := c.ExecContext(ctx, "UPDATE leat_tables SET columns=? WHERE name=? AND version=?", columns, now.Name, int64(now.Serial())); err != nil {
 		return err
 	}
 	if !live {

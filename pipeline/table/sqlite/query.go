@@ -3,8 +3,6 @@ package sqlite
 import (
 	"context"
 	"iter"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/leatdev/leat/pipeline/table"
@@ -31,20 +29,18 @@ func (s *Store) Query(ctx context.Context, q table.Query) (table.Def, iter.Seq2[
 	if q.Limit > 0 {
 		sel.limit = q.Limit
 	}
-	for _, name := range slices.Sorted(maps.Keys(q.Equal)) {
-		i := d.Index(name)
-		if i < 0 {
-			return none(&table.UnknownError{Kind: "column", Name: name, Have: d.Names()})
-		}
-		meant, err := table.ParseText(d.Columns[i].Type, q.Equal[name])
-		if err != nil {
-			return none(err)
-		}
-		sel.among(&d, i, meant)
-	}
-	if sel.order, err = order(&d, q.Order); err != nil {
+	conditions, err := q.Conditions(&d)
+	if err != nil {
 		return none(err)
 	}
+	for _, c := range conditions {
+		sel.among(&d, c.Column, c.Among)
+	}
+	terms, err := q.Terms(&d)
+	if err != nil {
+		return none(err)
+	}
+	sel.order = order(&d, terms)
 	r := reader{s.readers}
 	return d, func(yield func(table.Row, error) bool) {
 		if err := r.selectRows(ctx, sh, &sel, func(row table.Row) bool { return yield(row, nil) }); err != nil {
@@ -54,21 +50,17 @@ func (s *Store) Query(ctx context.Context, q table.Query) (table.Def, iter.Seq2[
 }
 
 // order gives the terms of ORDER BY; rows that are equal by them stand in the key's order.
-func order(d *table.Def, by []string) (string, error) {
+func order(d *table.Def, by []table.Term) string {
 	var terms []string
-	for _, name := range by {
-		i, direction := d.Index(name), ""
-		if rest, ok := strings.CutPrefix(name, "-"); ok && i < 0 {
-			i, direction = d.Index(rest), " DESC"
+	for _, t := range by {
+		c, direction := d.Columns[t.Column], ""
+		if t.Descending {
+			direction = " DESC"
 		}
-		if i < 0 {
-			return "", &table.UnknownError{Kind: "column", Name: strings.TrimPrefix(name, "-"), Have: d.Names()}
-		}
-		c := d.Columns[i]
 		if c.Type == table.Numeric || c.Type == table.Integer { // some of them are TEXT
 			terms = append(terms, "CAST("+quote(c.Name)+" AS REAL)"+direction)
 		}
 		terms = append(terms, quote(c.Name)+direction)
 	}
-	return strings.Join(append(terms, quoteAll(d.Key)), ","), nil
+	return strings.Join(append(terms, quoteAll(d.Key)), ",")
 }
