@@ -292,6 +292,31 @@ func spread(n int) (out []string) {
 	return out
 }
 
+// At a stop a lane whose sink does not take an event goes back whole.
+func TestALaneGoesBackFromItsSink(t *testing.T) {
+	for _, err := range []error{errRefused, event.Unavailable(0, errRefused)} {
+		for _, stop := range []func(*rig) PipelineSummary{(*rig).drain, (*rig).die} {
+			run(t, strings.Replace(lanesToSink, "    steps:", "    retry: { attempts: 100 }\n    steps:", 1), func(r *rig) {
+				r.sink("out").refuse(func(id string) error {
+					if id == "a2" {
+						return err
+					}
+					return nil
+				})
+				f := r.start().feed()
+				first := f.send(order("a1", "a", 1), order("b1", "b", 1), order("a2", "a", 2), order("a3", "a", 3))
+				second := f.send(order("a4", "a", 4), order("b2", "b", 2))
+				r.wait()
+				stop(r)
+				r.ok()
+				first.is("released delivered released released") // a1 went with a2, and comes again
+				second.is("released delivered")
+				same(r, "parked", r.parked(), nil)
+			})
+		}
+	}
+}
+
 const lanesToSink = `
 pipelines:
   p:

@@ -120,7 +120,8 @@ func (p *pipe) passSome(ds []*pending) (n int, ok bool) {
 			return settled, false
 		}
 	}
-	return n, hand()
+	ok = hand()
+	return settled, ok
 }
 
 // see notes the time of an event whose steps have run.

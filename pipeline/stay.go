@@ -11,6 +11,8 @@ import (
 type stay struct {
 	room *room
 	b    *event.Batch
+	// sizes are those of the events, nil where they give nothing back by themselves.
+	sizes []int
 
 	mu            sync.Mutex
 	events, bytes int         // taken
@@ -22,6 +24,10 @@ func (r *room) stay(b *event.Batch, parted bool) *stay {
 	s := &stay{room: r, b: b, events: len(b.Events), bytes: b.Size()}
 	if !parted {
 		return s
+	}
+	s.sizes = make([]int, len(b.Events)) // an event's steps may write to it at any time
+	for i := range s.sizes {
+		s.sizes[i] = len(b.Events[i].Raw)
 	}
 	settled := b.OnSettle
 	b.OnSettle = func(i int, o event.Outcome, err error) {
@@ -35,13 +41,16 @@ func (r *room) stay(b *event.Batch, parted bool) *stay {
 
 // part gives back what is settled by now.
 func (s *stay) part() {
+	if s.sizes == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	events, bytes := 0, 0
 	s.late = map[int]int{}
 	for i := range s.b.Events {
 		if s.b.Outcome(i) == event.Pending {
-			size := min(len(s.b.Events[i].Raw), s.bytes-bytes)
+			size := min(s.sizes[i], s.bytes-bytes)
 			s.late[i] = size
 			events, bytes = events+1, bytes+size
 		}
