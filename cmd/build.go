@@ -87,6 +87,10 @@ func (a *app) build(ctx context.Context, b *building) error {
 	if info, err := os.Stat(output); err == nil && info.IsDir() {
 		return usagef("-o names a file, and %s is a folder", b.output)
 	}
+	// Before the build, which takes a minute: a place that cannot be written is known now.
+	if err := os.MkdirAll(filepath.Dir(output), 0o755); err != nil {
+		return environment(err)
+	}
 	dir, err := os.MkdirTemp("", "leat-build-*")
 	if err != nil {
 		return environment(err)

@@ -33,7 +33,7 @@ func TestBuild(t *testing.T) {
 	repo := repository(t)
 	sink, handler := newModule(t, "sink", "my-sink"), newModule(t, "handler", "my-handler")
 	before := folder(t, sink)
-	out := filepath.Join(t.TempDir(), "custom")
+	out := filepath.Join(t.TempDir(), "bin", "custom") // the folder is made, as go build does
 	words, code := leatBuild(t, []string{"GOFLAGS=-tags=nothing", "GOWORK=" + filepath.Join(repo, "go.work")},
 		"--with", "example.com/my-sink="+sink, "--with", "example.com/my-handler="+handler, "--replace", "leat="+repo, "-o", out)
 	if code != 0 {
