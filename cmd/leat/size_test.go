@@ -13,7 +13,7 @@ import (
 // Sizes that a stripped program may have. They stand a little above what it has, so that a dependency which brings megabytes along is seen on
 // the day that it comes; docs/benchmarks.md says what is in it.
 const (
-	largest  = 36 << 20 // with all plugins
+	largest  = 37 << 20 // with all plugins
 	embedded = 25 << 20 // with those that need no other service
 )
 
