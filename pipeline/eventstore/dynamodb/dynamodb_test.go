@@ -134,11 +134,21 @@ func TestLinearizable(t *testing.T) {
 // TestLinearizableFaults is the same while the service throttles, cancels, and loses answers.
 func TestLinearizableFaults(t *testing.T) {
 	t.Parallel()
-	plan := &dynamofake.Plan{Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Part: 0.3, Skip: 0.05}
+	plan := &dynamofake.Plan{Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Break: 0.03, Conflict: 0.02, Skip: 0.05}
 	c := client(t, fake(t, plan).URL)
 	name := fmt.Sprintf("leat-%d", tables.Add(1))
 	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
 	storetest.Linearizable(t, storetest.Linear{Stores: stores, Histories: 30})
+}
+
+// TestLinearizableParts is the same where a commit becomes visible item by item, before it is answered.
+func TestLinearizableParts(t *testing.T) {
+	t.Parallel()
+	plan := &dynamofake.Plan{Seed: 9, Throttle: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.01, Part: 0.5, Skip: 0.05}
+	c := client(t, fake(t, plan).URL)
+	name := fmt.Sprintf("leat-%d", tables.Add(1))
+	stores := []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}
+	storetest.Linearizable(t, storetest.Linear{Stores: stores, Alone: true, Histories: 20})
 }
 
 func TestTables(t *testing.T) {

@@ -102,7 +102,7 @@ func (w *writer) stale(streams map[string]event.Stream, found []item) bool {
 		}
 	}
 	for p, name := range streams {
-		if have[p] < w.told[name] {
+		if have[p] < w.s.told.of(name) {
 			return true
 		}
 	}

@@ -107,13 +107,9 @@ func (r *race) lost(times int) time.Duration {
 // catchUp moves the writer's end over what others have committed, and forgets the streams that they have written.
 func (w *writer) catchUp(ctx context.Context) (moved bool, err error) {
 	from := w.end.position
-	if len(w.told) > mostTold {
-		clear(w.told) // what was told long ago is visible
-	}
 	e, err := w.s.advance(ctx, w.end, func(i item) {
 		w.race.met(text(i, "w"), time.Now())
 		name := event.Stream{Type: unescape(text(i, "st")), ID: unescape(text(i, "si"))}
-		w.told[name] = number(i, "r") + max(1, number(i, "n")) - 1
 		if old := w.streams[name]; old != nil {
 			w.places -= len(old.tail) + len(old.older)
 			delete(w.streams, name)

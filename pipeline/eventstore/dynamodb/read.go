@@ -192,6 +192,7 @@ func (s *Store) advance(ctx context.Context, e logEnd, over func(item)) (logEnd,
 				e.position += max(1, number(i, "n"))
 				e.committed = time.UnixMicro(number(i, "c")).UTC()
 				moved = true
+				s.told.noteItem(i)
 				over(i)
 			}
 			return true, nil
@@ -295,7 +296,7 @@ func (s *Store) readStream(ctx context.Context, name event.Stream, o eventstore.
 	if err := s.shared.current(ctx, name); err != nil {
 		return err
 	}
-	i, err := s.get(ctx, key(streamPK(name), headSK))
+	i, err := s.head(ctx, name)
 	if err != nil || i == nil {
 		return err
 	}
@@ -496,7 +497,7 @@ func (s *Store) oneStream(ctx context.Context, name event.Stream, o eventstore.S
 	if err := s.shared.current(ctx, name); err != nil {
 		return err
 	}
-	i, err := s.get(ctx, key(streamPK(name), headSK))
+	i, err := s.head(ctx, name)
 	if err != nil || i == nil {
 		return err
 	}

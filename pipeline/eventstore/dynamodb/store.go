@@ -58,6 +58,7 @@ type Store struct {
 	counts counts
 	ends   live.Ends
 	follow atomic.Int64 // those who follow the log
+	told   told
 
 	// still is held for reading by who commits, for writing by who waits for a moment without commits.
 	still   sync.RWMutex

@@ -86,21 +86,17 @@ type writer struct {
 	end     logEnd
 	streams map[event.Stream]*stream
 	places  int
-	told    map[event.Stream]int64 // the revisions of streams that the log's items of others have told lately
-	types   map[string]bool        // of streams that are in the table's list
+	types   map[string]bool // of streams that are in the table's list
 	race    race
 	units   int // that one transaction takes; fewer while the table has no capacity for more
 }
 
 func newWriter(s *Store) *writer {
-	return &writer{s: s, end: s.seen(), streams: map[event.Stream]*stream{}, told: map[event.Stream]int64{}, types: map[string]bool{}, race: newRace(), units: most}
+	return &writer{s: s, end: s.seen(), streams: map[event.Stream]*stream{}, types: map[string]bool{}, race: newRace(), units: most}
 }
 
 // maxPlaces bounds what is remembered of streams, about 64 MB.
 const maxPlaces = 4 << 20
-
-// mostTold bounds told.
-const mostTold = 10_000
 
 func (w *writer) forget() { w.streams, w.places = map[event.Stream]*stream{}, 0 }
 
@@ -446,6 +442,7 @@ func (w *writer) took(d *draft) {
 		}
 		w.streams[name] = st
 		w.places += len(st.tail) + len(st.older)
+		w.s.told.note(name, st.revision) // where the answer was lost, it may not be visible yet
 	}
 	for _, t := range d.types {
 		w.types[t] = true

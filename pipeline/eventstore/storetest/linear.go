@@ -29,6 +29,8 @@ type Linear struct {
 	// Break cuts connections to the database, in a fifth of the histories, beside calls that are given up; nil: there are
 	// none.
 	Break func()
+	// Alone: no unit goes over two streams, for a store that shows one before it is answered stream by stream.
+	Alone bool
 	// Histories is how many are recorded unless LEAT_TEST_HISTORIES says otherwise.
 	Histories int
 }
@@ -170,6 +172,8 @@ func (r *recorder) call(random *rand.Rand, id string) call {
 	}
 	if random.IntN(4) > 0 {
 		streams = streams[:1]
+	} else if r.l.Alone {
+		streams = streams[1:]
 	}
 	in := call{streams: streams}
 	for i := range streams {
