@@ -265,6 +265,27 @@ func TestChangedProjection(t *testing.T) {
 	})
 }
 
+// TestBuiltBesideIsSeenWhole: people go on reading the old table until the new one has all that the log has.
+func TestBuiltBesideIsSeenWhole(t *testing.T) {
+	steps := "{ batch: { events: 1 }, " + toOrders + " }" // three pages
+	doubled := strings.Replace(steps, "data.amount", "data.amount * 2", 1)
+	run(t, pipelineOf(steps), func(r *rig) {
+		r.start().feed().send(order("e-1", "o", 1), order("e-2", "q", 2), order("e-3", "r", 3))
+		r.finish()
+		var seen []string
+		r.store.breaks(nil, func(call string) error {
+			if call == "apply" {
+				seen = append(seen, strings.Join(r.rows("orders"), ","))
+			}
+			return nil
+		})
+		r.load(pipelineOf(doubled) + "tables: { orders: { version: 2 } }\n").start().finish()
+		r.ok()
+		same(r, "while it is built", seen, []string{"o 1,q 2,r 3", "o 1,q 2,r 3", "o 1,q 2,r 3"})
+		same(r, "rows", r.rows("orders"), []string{"o 2", "q 4", "r 6"})
+	})
+}
+
 // TestBuiltBesideAForeignTail: the table is in place although the log ends with events of another pipeline.
 func TestBuiltBesideAForeignTail(t *testing.T) {
 	for _, tail := range []int{1, 3000} {
