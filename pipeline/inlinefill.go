@@ -118,7 +118,8 @@ func (f *filling) take(ctx context.Context, page *eventstore.Page) error {
 	return nil
 }
 
-// fewLeft is how many events may be left for the moment in which nobody appends: they take some ten milliseconds.
+// fewLeft is how many events may be left before the last round; what comes during that is left for the moment in which
+// nobody appends.
 const fewLeft = 1000
 
 // place brings what is built up to the log's end and puts it in the place of the live table.
