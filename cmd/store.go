@@ -223,7 +223,7 @@ An event whose id is in the stream already is not appended again, so a repeat wi
 			if _, err := eventstore.ParseExpect(expect); err != nil {
 				return usagef("--expect is any, no_stream, stream_exists or a revision, not %q", expect)
 			}
-			in := wire.Append{Expect: expect}
+			in := wire.Append{Expect: wire.Expect(expect)}
 			if typ != "" {
 				e := wire.Event{ID: id, Type: typ, Source: source, Subject: subject}
 				if e.Time, err = since(tim, a.now()); err != nil {

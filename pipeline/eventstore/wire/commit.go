@@ -16,7 +16,7 @@ var errDataAt = errors.New("data_at and data_size lie outside raw")
 // AppendTo is what an atomic append over several streams writes to one of them.
 type AppendTo struct {
 	Stream string  `json:"stream" doc:"type/id" example:"order/o-1"`
-	Expect string  `json:"expect,omitempty" doc:"any, no_stream, stream_exists, or the revision of its last event; default: any"`
+	Expect Expect  `json:"expect,omitempty" doc:"any, no_stream, stream_exists, or the revision of its last event (a number, or as text); default: any"`
 	Events []Event `json:"events" doc:"at least type; id makes a repeat harmless"`
 }
 

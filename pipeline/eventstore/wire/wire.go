@@ -197,7 +197,7 @@ func (w *Table) Back() table.Info {
 
 // Append asks for events to be written to one stream.
 type Append struct {
-	Expect string  `json:"expect,omitempty"`
+	Expect Expect  `json:"expect,omitempty"`
 	Events []Event `json:"events"`
 }
 
@@ -223,7 +223,7 @@ func UnitOf(stream event.Stream, a Append) (*eventstore.Unit, error) {
 	expect := eventstore.Any
 	if a.Expect != "" {
 		var err error
-		if expect, err = eventstore.ParseExpect(a.Expect); err != nil {
+		if expect, err = eventstore.ParseExpect(string(a.Expect)); err != nil {
 			return nil, err
 		}
 	}
