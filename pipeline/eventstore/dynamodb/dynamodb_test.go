@@ -24,7 +24,7 @@ import (
 )
 
 // TestMain has the tests run beside each other, more than there are cores: most of them wait, for emulators and for calls
-// that are repeated.
+// that are repeated. Those about who gets his turn run alone.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"} {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set("8"); err != nil {
+		if err := f.Value.Set("4"); err != nil {
 			panic(err)
 		}
 	}

@@ -66,7 +66,6 @@ func appendAll(t testing.TB, s *dynamodb.Store, who string, callers int, stop fu
 
 // TestNobodyStarves holds that a writer gets its turn beside one that never rests.
 func TestNobodyStarves(t *testing.T) {
-	t.Parallel()
 	stores := daemons(t, fake(t, nil).URL, 2, 2*time.Millisecond)
 	var done atomic.Bool
 	var busy sync.WaitGroup

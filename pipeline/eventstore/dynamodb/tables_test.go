@@ -154,7 +154,6 @@ func TestLargeRow(t *testing.T) {
 // TestSwaps has two daemons append while the table that their transactions write is built anew by each in turn; also where the
 // service throttles, cancels, and loses answers.
 func TestSwaps(t *testing.T) {
-	t.Parallel()
 	for name, plan := range map[string]*dynamofake.Plan{
 		"calm":   nil,
 		"faults": {Seed: 7, Throttle: 0.03, Fail: 0.02, Lose: 0.03, Conflict: 0.02, Part: 0.3, Skip: 0.05},
