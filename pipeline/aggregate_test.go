@@ -115,6 +115,28 @@ func TestAggregateInABatch(t *testing.T) {
 	}
 }
 
+// The batches of an ordered source are decided on one behind another, each on what those before it have committed: none
+// decides on what is past, to meet a conflict and decide again.
+func TestAggregateOverOrderedBatches(t *testing.T) {
+	run(t, bankOf("{ cursor: true, ordered: true }", ""), func(r *rig) {
+		r.open = openAccounts(1)
+		r.store.slow = time.Millisecond
+		f := r.start().feed()
+		f.send(move("0", "Pay", "a", 1)).is("committed")
+		var all []*sent
+		for i := range 5 {
+			all = append(all, f.send(move(fmt.Sprint(i+1), "Pay", "a", 1)))
+		}
+		for _, s := range all {
+			s.is("committed")
+		}
+		r.finish()
+		r.ok()
+		same(r, "sum", r.rows("sums"), []string{"a 6"})
+		same(r, "conflicts", r.counter("leat_append_conflicts_total", "pipeline", "p"), 0)
+	})
+}
+
 // Writers that know nothing of each other lose nothing: each conflict decides again, one at a time for each stream.
 func TestAggregateConflicts(t *testing.T) {
 	const batches, streams = 40, 3
