@@ -54,12 +54,13 @@ func (f *fleet) status(i int) (s pipeline.Status) {
 	return s
 }
 
-// paused reports whether all replicas say that the pipeline files is, or is not, paused.
+// paused reports whether all replicas say that the pipeline files is, or is not, paused. One that is asked to pause drains
+// first, and is paused in its state when it has nothing in hand any more.
 func (f *fleet) paused(want string) bool {
 	for i := range f.replicas {
 		s := f.status(i)
 		at := slices.IndexFunc(s.Pipelines, func(p pipeline.PipelineStatus) bool { return p.Name == "files" })
-		if at < 0 || s.Pipelines[at].Paused != want {
+		if at < 0 || s.Pipelines[at].Paused != want || (s.Pipelines[at].State == "paused") != (want == control.PausedAll) {
 			return false
 		}
 	}
