@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/leatdev/leat/pipeline/codec"
 	"github.com/leatdev/leat/pipeline/event"
@@ -129,6 +130,16 @@ func (r *relay) mayResend() bool {
 	}
 	n, _, err := r.pipe.store.CountParked(r.pipe.soft, poison.Filter{Relay: r.plan.id, States: []poison.State{poison.Retrying}})
 	return err == nil && n > 0
+}
+
+// perhapsAbandoned reports whether parked events that the relay can deliver without a person are there, while the seat
+// belongs to a replica of which it is not known whether it was alive at a moment.
+func (r *relay) perhapsAbandoned(at time.Time) bool {
+	if r.serving.Load() || !r.pipe.seats.showsTheDead(at) {
+		return false
+	}
+	n, _, err := r.pipe.store.CountParked(r.pipe.relaysStop, poison.Filter{Relay: r.plan.id, States: []poison.State{poison.Retrying, poison.Waiting, poison.Held}})
+	return err != nil || n > 0
 }
 
 // again takes up the entries that were sent again and, behind those that are mended or gone, the held ones.

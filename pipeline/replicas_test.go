@@ -531,6 +531,35 @@ func TestEndsTogether(t *testing.T) {
 	})
 }
 
+// TestEndsBehindADeadReplica: a run whose input has ended takes up what was sent again also where the roster still shows
+// the replica that died with the relay.
+func TestEndsBehindADeadReplica(t *testing.T) {
+	together(t, pipelineOf("forward: { catch: { name: a, in_part: true } }"), func(c *crew) {
+		both := c.start("a", "b")
+		dead, r := both[0], both[1]
+		if c.owners(r) == "a=b" {
+			dead, r = r, dead
+		}
+		dead.sink("a").refuse(only("e-1", event.Poison(errRefused)))
+		r.feed().send(order("e-1", "o", 1), order("e-2", "o", 1)).is("committed committed")
+		dead.wait()
+		same(r, "parked", len(r.entries()), 2)
+		severed(dead)
+		dead.sink("a").failing(nil)
+		if _, err := c.store.SetParked(t.Context(), poison.Filter{States: []poison.State{poison.Parked}}, poison.Retrying); err != nil {
+			t.Fatal(err)
+		}
+		r.feed().end()
+		r.join()
+		r.ok()
+		same(r, "parked", len(r.entries()), 0)
+		ids := c.sinks["a"].ids() // the first may have gone out twice: the other cannot say what it delivers
+		same(r, "mended", ids[max(0, len(ids)-2):], []string{"e-1", "e-2"})
+		dead.store.breaks(nil, nil)
+		dead.drain()
+	})
+}
+
 // TestTakeOverOfABrokenSource: what a source lacks as it is taken over is waited for, and the pipeline goes on meanwhile.
 func TestTakeOverOfABrokenSource(t *testing.T) {
 	yaml := strings.Replace(pipelineOf(toA), "{ ordered: true }", "{ ordered: true, cursor: true, alone: true }", 1)

@@ -188,7 +188,7 @@ func (p *pipe) finish(stop context.Context, ch <-chan struct{}) {
 }
 
 // toHead waits until every relay has done what its pipeline's appends gave it to do, and what was sent again. A relay
-// that makes no progress for the drain time is not waited for.
+// that makes no progress for the drain time is not waited for. What another replica has to do is left to it if it lives.
 func (p *pipe) toHead(stop context.Context) {
 	close(p.noMore)
 	for _, r := range p.relays {
@@ -199,7 +199,8 @@ func (p *pipe) toHead(stop context.Context) {
 }
 
 func (p *pipe) relayToHead(stop context.Context, r *relay) bool {
-	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load() || r.holding.anyTurn() || (!r.serving.Load() && p.seats.due(r.seat))) {
+	since := p.now()
+	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load() || r.holding.anyTurn() || (!r.serving.Load() && p.seats.due(r.seat)) || r.perhapsAbandoned(since)) {
 		after := p.cfg.Drain
 		if !r.mine.Load() {
 			after = min(after, time.Second)

@@ -297,16 +297,26 @@ func (s *seats) isRetired(x *seat) bool {
 	return x.retired
 }
 
+// every is how often leases are renewed and seats looked at.
+func (s *seats) every() time.Duration {
+	if s.replicas == nil {
+		return s.ttl / 3
+	}
+	return min(s.ttl/3, time.Second) // so soon is a seat taken that another gave up
+}
+
+// showsTheDead reports whether a replica that was there at a moment may have been dead by then: it stays in the roster for
+// as long as a lease runs.
+func (s *seats) showsTheDead(at time.Time) bool {
+	return s.replicas != nil && s.p.now().Sub(at) < s.ttl+2*s.every()
+}
+
 // keep holds and takes leases until the relays stop and all seats are given up.
 func (s *seats) keep() {
 	if len(s.all) == 0 && s.joined.IsZero() {
 		return
 	}
-	every := s.ttl / 3
-	if s.replicas != nil {
-		every = min(every, time.Second) // so soon is a seat taken that another gave up
-	}
-	tick := s.p.clock.NewTicker(every)
+	tick := s.p.clock.NewTicker(s.every())
 	defer tick.Stop()
 	leave := s.p.soft.Done()
 	for {
