@@ -74,7 +74,7 @@ func accountsOf(t *testing.T, dir string, env []string) map[string]domainAccount
 
 // TestDomainEventsOnDynamo runs the example with its own events on moto: put in, state, alarm, mended.
 func TestDomainEventsOnDynamo(t *testing.T) {
-	url := mototest.Start(t)
+	url := mototest.OneAtATime(t, mototest.Start(t))
 	awsEnv(t, url)
 	example, err := filepath.Abs("../../examples/domain-events")
 	if err != nil {

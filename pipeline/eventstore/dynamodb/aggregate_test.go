@@ -191,7 +191,7 @@ func TestAggregates(t *testing.T) {
 		plan := &dynamofake.Plan{Seed: 5, Throttle: 0.02, Fail: 0.02, Lose: 0.03, Break: 0.02, Conflict: 0.01, Part: 0.3, Skip: 0.05}
 		aggregates(t, client(t, fake(t, plan).URL), 10, plan.Stop)
 	})
-	t.Run("moto", func(t *testing.T) { aggregates(t, client(t, mototest.Start(t)), 3, func() {}) })
+	t.Run("moto", func(t *testing.T) { aggregates(t, client(t, mototest.OneAtATime(t, mototest.Start(t))), 3, func() {}) })
 }
 
 func aggregates(t *testing.T, c *aws.DynamoDB, batches int, calm func()) {

@@ -105,7 +105,7 @@ func TestCheck(t *testing.T) {
 // TestCheckMoto looks at a table of moto's, with recovery off, on, and a time to live.
 func TestCheckMoto(t *testing.T) {
 	t.Parallel()
-	url := mototest.Start(t)
+	url := mototest.OneAtATime(t, mototest.Start(t))
 	openStore(t, dynamodb.Config{Client: client(t, url), Table: "leat"})
 	for i, f := range look(t, dynamodb.Settings{Table: "leat", Create: true}, url) {
 		if strings.HasPrefix(f, "warning: point-in-time recovery is off") != (i == 2) || (i != 2 && !strings.HasPrefix(f, "ok: ")) {
