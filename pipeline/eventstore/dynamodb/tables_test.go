@@ -161,7 +161,7 @@ func TestSwaps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := client(t, fake(t, plan).URL)
 			name := fmt.Sprintf("leat-%d", tables.Add(1))
-			storetest.Swaps(t, []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name}), openStore(t, dynamodb.Config{Client: c, Table: name})}, 10, 4)
+			storetest.Swaps(t, []eventstore.Store{openStore(t, dynamodb.Config{Client: c, Table: name, Patience: time.Minute}), openStore(t, dynamodb.Config{Client: c, Table: name, Patience: time.Minute})}, 10, 4)
 		})
 	}
 }
