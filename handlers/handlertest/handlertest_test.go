@@ -148,3 +148,19 @@ func TestFailures(t *testing.T) {
 		t.Errorf("open: %q", s.failed)
 	}
 }
+
+// What the checks do not say can be looked at.
+func TestErrAndOut(t *testing.T) {
+	h := handlertest.New(t, open, conf(""))
+	h.When(handlertest.Event("Count", `{"id":"a"}`))
+	if out := h.Out(); h.Err() != nil || len(out) != 1 || out[0].Type != "Counted" || out[0].Stream.String() != "count/a" {
+		t.Errorf("gave %+v, %v", out, h.Err())
+	}
+	h.Then(event.Event{Type: "Counted", Source: "counter", Data: []byte(`{ "n": 1, "at": "2026-01-31T12:00:00Z" }`)})
+	h.Given("count/a", handlertest.Event("Counted", `{}`), handlertest.Event("Counted", `{}`))
+	h.When(handlertest.Event("Count", `{"id":"a"}`))
+	if !event.IsPoison(h.Err()) || event.Code(h.Err()) != "full" || len(h.Out()) != 0 {
+		t.Errorf("gave %+v, %v", h.Out(), h.Err())
+	}
+	h.ThenPoison("full")
+}
