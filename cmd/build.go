@@ -88,7 +88,7 @@ func (a *app) build(ctx context.Context, b *building) error {
 		return usagef("-o names a file, and %s is a folder", b.output)
 	}
 	// Before the build, which takes a minute: a place that cannot be written is known now.
-	if err := os.MkdirAll(filepath.Dir(output), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(output), 0o755); err != nil { //nolint:gosec // a folder of programs, for everybody
 		return environment(err)
 	}
 	dir, err := os.MkdirTemp("", "leat-build-*")
