@@ -29,7 +29,14 @@ func (s *relief) Subscribe(ctx context.Context, _ string) (<-chan *message.Messa
 	case t = <-s.seat.given:
 		var err error
 		if in, err = s.open(t); err != nil {
-			return nil, err
+			if t.stop.Err() == nil {
+				return nil, err
+			}
+			// Another replica has claimed the seat meanwhile: nothing is wrong with the source.
+			if s.p.source != nil {
+				_ = s.p.source.Close()
+				s.p.source = nil
+			}
 		}
 	default:
 	}
