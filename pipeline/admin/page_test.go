@@ -107,7 +107,7 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	srv := httptest.NewServer(s)
 	defer srv.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	// Neither --dump-dom, which does not wait for what scripts do, nor --virtual-time-budget, which a busy machine does not
 	// keep up with: the page tells when it is done, and the browser stays until it is ended. The port keeps it open.
