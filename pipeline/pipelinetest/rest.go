@@ -12,8 +12,9 @@ import (
 // clock is one that is moved by hand, that is the moment to move it.
 //
 // The numbers are the scheduler's own (Go 1.26, runtime/metrics): goroutines that run, that could run, and that are in a
-// system call. Two readings in a row must say the same, as one is not taken in a single instant. Where they do not say so
-// for a while, the stacks are looked at, with the world stopped: that is exact, and costs more.
+// system call. Two readings in a row must say the same, as one is not taken in a single instant. Then, and where they do not
+// say so for a while, the stacks are looked at, with the world stopped: that is exact, and costs more. The numbers alone
+// miss a goroutine that has left a system call and is in no queue yet, for as long as a busy machine keeps its thread there.
 type rest struct {
 	own      func()
 	patience time.Duration
@@ -22,6 +23,7 @@ type rest struct {
 	idle uint64
 	// before are the goroutines that sat in system calls before the first test: they may do so for good.
 	before map[string]bool
+	stacks []byte // room for all stacks
 }
 
 func newRest(o *Options) *rest {
@@ -30,7 +32,7 @@ func newRest(o *Options) *rest {
 		{Name: "/sched/goroutines/runnable:goroutines"},
 		{Name: "/sched/goroutines/not-in-go:goroutines"},
 	}}
-	signals, busy := moving()
+	signals, busy := r.moving()
 	for id, state := range busy {
 		if state == inCall {
 			r.before[id] = true
@@ -53,7 +55,7 @@ func (r *rest) quiet() bool {
 
 // stopped is quiet by the stacks.
 func (r *rest) stopped() bool {
-	signals, busy := moving()
+	signals, busy := r.moving()
 	for id, state := range busy {
 		if state != inCall || !r.before[id] {
 			return false
@@ -67,17 +69,16 @@ const inCall = "syscall"
 
 // moving gives the goroutines but the caller's that run, could run, or are in a system call, by their numbers, with what
 // they do; and how many there are that wait for signals, which is a system call for the scheduler.
-func moving() (signals int, busy map[string]string) {
-	buf := make([]byte, 64<<10)
-	for {
-		if n := runtime.Stack(buf, true); n < len(buf) {
-			buf = buf[:n]
-			break
-		}
-		buf = make([]byte, 2*len(buf))
+func (r *rest) moving() (signals int, busy map[string]string) {
+	n := runtime.Stack(r.stacks, true)
+	for n == len(r.stacks) {
+		r.stacks = make([]byte, max(64<<10, 2*n))
+		n = runtime.Stack(r.stacks, true)
 	}
 	busy = map[string]string{}
-	for i, g := range bytes.Split(buf, []byte("\n\n")) {
+	i := -1
+	for g := range bytes.SplitSeq(r.stacks[:n], []byte("\n\n")) {
+		i++
 		// goroutine 7 [chan receive, 2 minutes]:
 		head, stack, _ := bytes.Cut(g, []byte("\n"))
 		id, state, _ := bytes.Cut(bytes.TrimPrefix(head, []byte("goroutine ")), []byte(" ["))
@@ -111,7 +112,10 @@ func (r *rest) wait() error {
 		if !r.quiet() {
 			streak = 0
 		} else if streak++; streak == 2 {
-			return nil
+			if r.stopped() {
+				return nil
+			}
+			streak = 0
 		}
 		if n%looks > 0 {
 			continue
