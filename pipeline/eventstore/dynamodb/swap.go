@@ -2,7 +2,9 @@ package dynamodb
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -10,16 +12,38 @@ import (
 	"github.com/leatdev/leat/pipeline/table"
 )
 
-// swapTries is how often SwapAtEnd tries to be faster than the other daemons that append.
-const swapTries = 30
+// swapTries is how often in a row SwapAtEnd tries to be faster than the other daemons that append; then this process's
+// own commits have a turn, of swapRest.
+const (
+	swapTries = 30
+	swapRest  = 100 * time.Millisecond
+)
+
+// errOvertaken says that others appended each time.
+var errOvertaken = errors.New("dynamodb: other daemons append without a pause")
 
 // SwapAtEnd implements eventstore.Swapper. This process's commits wait; those of others are not held back, but the swap
-// has the condition that the log's next position is free, and is tried again where it is not. An append with rows of an
-// inline table has the condition that the table is the one that it was.
+// has the condition that the log's next position is free, and is tried again where it is not, for as long as calls are
+// (Config.Patience). An append with rows of an inline table has the condition that the table is the one that it was.
 func (s *Store) SwapAtEnd(ctx context.Context, d *table.Def, last func(ctx context.Context, head int64) error) error {
 	if err := s.writable(ctx); err != nil {
 		return err
 	}
+	for began := time.Now(); ; {
+		err := s.swapNow(ctx, d, last)
+		switch {
+		case !errors.Is(err, errOvertaken):
+			return err
+		case time.Since(began) > s.cfg.Patience:
+			return fmt.Errorf("%w: no moment was found to swap the table %s: %w", eventstore.ErrUnavailable, d.Name, err)
+		case !pause(ctx, swapRest):
+			return ctx.Err()
+		}
+	}
+}
+
+// swapNow tries to swap while this process's commits wait.
+func (s *Store) swapNow(ctx context.Context, d *table.Def, last func(ctx context.Context, head int64) error) error {
 	s.still.Lock()
 	defer s.still.Unlock()
 	t := &Tables{s}
@@ -48,7 +72,7 @@ func (s *Store) SwapAtEnd(ctx context.Context, d *table.Def, last func(ctx conte
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("%w: no moment was found to swap the table %s: other daemons append without a pause", eventstore.ErrUnavailable, d.Name)
+	return errOvertaken
 }
 
 // swapBehind swaps if the log ends at a position, and gives the number of the table whose rows nobody needs any more.
