@@ -200,9 +200,10 @@ func (p *pipe) toHead(stop context.Context) {
 
 func (p *pipe) relayToHead(stop context.Context, r *relay) bool {
 	since := p.now()
-	for !r.paused.Load() && (r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load() || r.holding.anyTurn() || (!r.serving.Load() && p.seats.due(r.seat)) || r.perhapsAbandoned(since)) {
-		after := p.cfg.Drain
-		if !r.mine.Load() {
+	// Whether it serves is asked first: once it does, what is parked is known, and not before.
+	for !r.paused.Load() && ((!r.serving.Load() && p.seats.due(r.seat)) || r.perhapsAbandoned(since) || r.seen.Load() < p.lastOwn.Load() || r.answered.Load() < r.asked.Load() || r.holding.anyTurn()) {
+		after, others := p.cfg.Drain, !r.mine.Load()
+		if others {
 			after = min(after, time.Second)
 		}
 		t := p.clock.NewTimer(after)
@@ -210,8 +211,8 @@ func (p *pipe) relayToHead(stop context.Context, r *relay) bool {
 		case <-r.moved:
 			t.Stop()
 		case <-t.C:
-			if !r.mine.Load() && r.elsewhere(p.relaysStop) {
-				continue
+			if others && (r.mine.Load() || r.elsewhere(p.relaysStop)) {
+				continue // its second is not the drain time
 			}
 			return true
 		case <-stop.Done():
